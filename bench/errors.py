@@ -1,0 +1,5 @@
+"""Errors a user can cause."""
+
+
+class UserError(Exception):
+    """A mistake in a configuration, a path or a model, told in one sentence that names what and where."""
