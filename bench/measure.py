@@ -1,0 +1,96 @@
+"""What is measured of a network: accuracy, agreement, size, latency, and the error of its final responses."""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from ptflops import get_model_complexity_info
+from torch import Tensor, nn
+
+from bench.data import Split
+
+EVALUATION_BATCH = 512
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """Outputs in eval mode, shape (n, classes); the model's mode is put back."""
+    training = model.training
+    model.eval()
+    outputs = torch.cat([model(batch) for batch in images.split(EVALUATION_BATCH)])
+    model.train(training)
+    return outputs
+
+
+def top1(model: nn.Module, split: Split) -> float:
+    """Accuracy in per cent."""
+    return accuracy(logits(model, split.images), split.labels)
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> float:
+    """Per cent of rows whose largest output is the label's."""
+    return 100 * (outputs.argmax(1) == labels).float().mean().item()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates of one image, and parameters, both as ptflops counts them."""
+
+    macs: int
+    params: int
+
+
+def cost(model: nn.Module, example: Tensor) -> Cost:
+    """MACs of one image of ``example``'s shape, and parameters, by ptflops' layer-wise counter."""
+    training = model.training
+    macs, params = get_model_complexity_info(
+        model, tuple(example.shape[1:]), as_strings=False, print_per_layer_stat=False, backend="pytorch", verbose=False
+    )
+    model.train(training)
+    return Cost(int(macs), int(params))
+
+
+@torch.no_grad()
+def latencies_ms(models: list[nn.Module], example: Tensor, batch: int, repeats: int = 15) -> list[float]:
+    """Median milliseconds of a forward pass of ``batch`` images for each model, the models taking turns.
+
+    Turns, so that a machine whose speed drifts slows all models alike; two uncounted rounds warm up.
+    """
+    images = example.expand(batch, *example.shape[1:]).contiguous()
+    seconds: list[list[float]] = [[] for _ in models]
+    for round_ in range(repeats + 2):
+        for model, times in zip(models, seconds, strict=True):
+            model.eval()
+            start = time.perf_counter()
+            model(images)
+            if images.is_cuda:
+                torch.cuda.synchronize()
+            if round_ >= 2:
+                times.append(time.perf_counter() - start)
+    return [1000 * statistics.median(times) for times in seconds]
+
+
+@torch.no_grad()
+def final_responses(model: nn.Module, images: Tensor, classifier: str) -> Tensor:
+    """Inputs of the classifier, shape (n, features)."""
+    seen: list[Tensor] = []
+    handle = model.get_submodule(classifier).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    logits(model, images)
+    handle.remove()
+    return torch.cat(seen)
+
+
+def ware(original: Tensor, pruned: Tensor, weights: Tensor) -> float:
+    """Weighted average relative error of the final responses that were kept (NISP, section 4.5).
+
+    original, pruned  responses, shape (n, features kept), weights  their importance, shape (features kept,).
+
+    The paper divides by each response, which is undefined where a ReLU is off. Here the weighted errors are
+    summed first and divided by the weighted sum of the original magnitudes, so that 0 is perfect and 1 is as
+    bad as answering zero.
+    """
+    weights = weights.to(original)
+    error = ((pruned - original).abs() * weights).sum()
+    scale = (original.abs() * weights).sum()
+    return (error / scale.clamp_min(torch.finfo(scale.dtype).tiny)).item()
