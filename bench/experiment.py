@@ -1,0 +1,161 @@
+"""One experiment: a trained base network, pruned by one method at one ratio, recovered and measured."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench import measure
+from bench.contract import Criterion, Group, Problem, kept_channels
+from bench.data import Dataset
+from bench.models import classifier_name
+from bench.reconstruction import least_squares
+from bench.surgery import find_groups, keep_plan, prune, removal_error
+from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
+
+Ranking = Callable[[Tensor], Tensor]
+"""Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A trained network with all that is measured of it once and shared by every method."""
+
+    model: nn.Module
+    dataset: Dataset
+    groups: tuple[Group, ...]
+    classifier: str
+    importance: Tensor
+    top1: float
+    cost: measure.Cost
+    predictions: Tensor
+    responses: Tensor
+
+
+@dataclass(frozen=True)
+class Method:
+    """A composition: criterion, then reconstruction, then recovery."""
+
+    criterion: Criterion
+    options: Mapping[str, Any]
+    reconstruction: str
+    recovery: str
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What the methods of a suite have in common."""
+
+    base: Recipe
+    finetune_epochs: int
+    learning_rate_factor: float
+    calibration_images: int
+
+
+def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
+    """Measure a trained network once."""
+    model.eval()
+    classifier = classifier_name(model)
+    outputs = measure.logits(model, dataset.test.images)
+    return Base(
+        model=model,
+        dataset=dataset,
+        groups=find_groups(model, dataset.example, classifier),
+        classifier=classifier,
+        importance=ranking(measure.final_responses(model, dataset.train.images, classifier)),
+        top1=measure.accuracy(outputs, dataset.test.labels),
+        cost=measure.cost(model, dataset.example),
+        predictions=outputs.argmax(1),
+        responses=measure.final_responses(model, dataset.validation.images, classifier),
+    )
+
+
+def run(
+    base: Base, method: Method, protocol: Protocol, ratio: float, seed: int
+) -> tuple[dict[str, Any], list[Epoch], nn.Module]:
+    """Prune ``base`` by ``method`` at ``ratio``: the measured columns of its row, its learning curve, and the network."""
+    data = base.dataset
+    calibration = data.calibration(protocol.calibration_images, seed)
+    plan = keep_plan(base.groups, ratio)
+    problem = Problem(base.model, base.groups, plan, *calibration, classifier=base.classifier, seed=seed)
+    start = time.perf_counter()
+    scores = method.criterion(problem, **method.options)
+    score_seconds = time.perf_counter() - start
+
+    kept = {name: kept_channels(scores[name], keep) for name, keep in plan.items()}
+    model = prune(base.model, data.example, base.groups, kept)
+    error = removal_error(base.model, model, base.groups, kept, calibration.images[:16])
+    if method.reconstruction == "least_squares":
+        model, _ = least_squares(base.model, model, base.groups, kept, calibration.images, seed)
+    pruned = measure.top1(model, data.test)
+    recalibrate(model, calibration.images)
+    recalibrated = measure.top1(model, data.test)
+    ware = _ware(base, model, kept)
+    size = measure.cost(model, data.example)
+
+    curve = _recover(model, base, method.recovery, protocol, size, seed)
+    outputs = measure.logits(model, data.test.images)
+    row = {
+        "top1_base": base.top1,
+        "top1_pruned": pruned,
+        "top1_recalibrated": recalibrated,
+        "top1_final": measure.accuracy(outputs, data.test.labels) if method.recovery != "none" else pruned,
+        "macs_base": base.cost.macs,
+        "macs": size.macs,
+        "params_base": base.cost.params,
+        "params": size.params,
+        "score_seconds": score_seconds,
+        "ware": ware,
+        "agreement_top1": 100 * (outputs.argmax(1) == base.predictions).float().mean().item(),
+        "removal_error": error,
+        "val_top1_final": measure.top1(model, data.validation),
+    }
+    return row, curve, model
+
+
+def _recover(
+    model: nn.Module, base: Base, recovery: str, protocol: Protocol, size: measure.Cost, seed: int
+) -> list[Epoch]:
+    """Carry out the recovery in place; the curve is empty where nothing is trained."""
+    if recovery in ("none", "recalibrate"):
+        return []
+    recipe = recovery_recipe(recovery, protocol, base.cost.macs / size.macs)
+    if recovery.startswith("scratch"):
+        reinitialise(model, seed)
+    return train(model, base.dataset, recipe, seed)
+
+
+def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Recipe:
+    """The schedule of a recovery; ``macs_ratio`` is MACs of the base over MACs of the pruned network.
+
+    finetune       the base recipe with its learning rate times ``learning_rate_factor`` (a tenth, as in NISP)
+    scratch_paper  as many iterations as fine-tuning has, with the original learning rate (NISP, as we read it)
+    scratch_e      the base recipe's epochs (Liu et al. 2019)
+    scratch_b      the base recipe's compute: its epochs times ``macs_ratio`` (Liu et al. 2019)
+    """
+    base = protocol.base
+    return {
+        "finetune": replace(
+            base,
+            epochs=protocol.finetune_epochs,
+            learning_rate=base.learning_rate * protocol.learning_rate_factor,
+        ),
+        "scratch_paper": replace(base, epochs=protocol.finetune_epochs),
+        "scratch_e": base,
+        "scratch_b": replace(base, epochs=round(base.epochs * macs_ratio)),
+    }[recovery]
+
+
+def _ware(base: Base, model: nn.Module, kept: Mapping[str, Tensor]) -> float:
+    """WARE on validation images over the final responses that were kept; NaN where none belong to a group."""
+    group = next((group for group in base.groups if base.classifier in group.consumers), None)
+    if group is None:
+        return math.nan
+    per_channel = base.responses.shape[1] // group.channels
+    units = (kept[group.name][:, None] * per_channel + torch.arange(per_channel)).flatten()
+    pruned = measure.final_responses(model, base.dataset.validation.images, base.classifier)
+    return measure.ware(base.responses[:, units], pruned, base.importance[units])

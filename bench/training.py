@@ -1,0 +1,181 @@
+"""Training and fine-tuning: one loop, deterministic given its seed, that goes on where it was killed."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.augment import AUGMENTATIONS
+from bench.data import Dataset
+from bench.errors import UserError
+from bench.files import replacing
+from bench.measure import accuracy, logits
+from bench.schedule import SCHEDULES
+
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train: stochastic gradient descent with momentum, and its schedule."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    augment: tuple[str, ...] = ()
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve; epoch 0 is before the first step."""
+
+    epoch: int
+    train_loss: float
+    test_loss: float
+    test_top1: float
+    learning_rate: float
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None = None,
+    report: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Train ``model`` in place by ``recipe`` and return its learning curve; the last epoch is the result, not the best.
+
+    seed        fixes the order of images and their augmentation
+    checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
+    report      is called after each epoch
+
+    UserError if the loss is not finite.
+    """
+    model.to(memory_format=torch.channels_last)
+    steps = math.ceil(len(dataset.train.labels) / recipe.batch_size)
+    factor = SCHEDULES[recipe.schedule]
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    generator = torch.Generator().manual_seed(seed)
+    curve = _resume(checkpoint, model, optimizer, generator)
+    if not curve:
+        curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
+    saved = time.monotonic()
+    for epoch in range(len(curve) - 1, recipe.epochs):
+        start = time.perf_counter()
+        model.train()
+        total = torch.zeros((), device=dataset.train.images.device)
+        for step, batch in enumerate(_batches(dataset, recipe, generator)):
+            done = epoch * steps + step
+            rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            total += _step(model, optimizer, *batch, precision=recipe.precision) * len(batch[1])
+        loss = total.item() / len(dataset.train.labels)
+        if not math.isfinite(loss):
+            raise UserError(f"the training loss is {loss} in epoch {epoch + 1}: try a smaller learning rate")
+        curve.append(_evaluated(model, dataset, epoch + 1, loss, rate, time.perf_counter() - start))
+        report(curve[-1])
+        if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(checkpoint, model, optimizer, generator, curve)
+            saved = time.monotonic()
+    model.eval()
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return curve
+
+
+def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator):
+    """Shuffled, augmented batches of one epoch."""
+    images, labels = dataset.train
+    for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch_size):
+        chosen = chosen.to(labels.device)
+        batch = images[chosen]
+        for name in recipe.augment:
+            batch = AUGMENTATIONS[name](batch, generator)
+        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen]
+
+
+def _step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, precision: str) -> Tensor:
+    """One step of gradient descent; returns the batch's mean loss."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        loss = F.cross_entropy(model(images).float(), labels)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate: float, seconds: float) -> Epoch:
+    outputs = logits(model, dataset.test.images)
+    test_loss = F.cross_entropy(outputs, dataset.test.labels).item()
+    return Epoch(epoch, loss, test_loss, accuracy(outputs, dataset.test.labels), rate, seconds)
+
+
+def _save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: list[Epoch]
+) -> None:
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "curve": [asdict(epoch) for epoch in curve],
+    }
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
+
+
+def _resume(
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> list[Epoch]:
+    """Load a checkpoint into the three objects and return its curve; empty where there is none to go on from."""
+    if path is None or not path.exists():
+        return []
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception:  # a broken checkpoint costs the epochs it held, never the run
+        return []
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+    return [Epoch(**epoch) for epoch in state["curve"]]
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, images: Tensor, batch_size: int = 128) -> None:
+    """Re-estimate every batch norm's mean and variance on ``images``, in place: plain averages over the batches."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's cumulative average
+        norm.train()
+    for batch in images.split(batch_size):
+        model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def reinitialise(model: nn.Module, seed: int) -> None:
+    """Give every layer fresh random weights, in place: the start of training from scratch."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.modules.batchnorm._BatchNorm):
+                module.reset_parameters()
