@@ -1,0 +1,1 @@
+"""Competing pruners, one file each: a module with ``score(problem, **options) -> Scores``."""

@@ -16,18 +16,33 @@ Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Group:
-    """Channels that live and die together: the outputs of one layer, or of all layers that are added up.
+class Consumer:
+    """A layer that reads a group's channels.
 
-    ``producers`` and ``consumers`` are names of convolution or linear modules, in forward order: the
-    producers write these channels (their output channel i is channel i of the group), the consumers read
-    them (for a linear layer behind a flatten, each channel is a run of ``in_features / channels`` inputs).
+    ``inputs``, shape (channels, run): which of the layer's inputs hold channel i. The run is 1 for a convolution; for
+    a linear layer behind a flatten it is the number of positions.
+    """
+
+    name: str
+    inputs: Tensor
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that live and die together: the outputs of one layer, or of all layers whose outputs are added up.
+
+    Producers and consumers are convolution or linear modules, in the order in which they run. Output channel i of
+    each producer is channel i of the group.
     """
 
     name: str
     producers: tuple[str, ...]
-    consumers: tuple[str, ...]
+    consumers: tuple[Consumer, ...]
     channels: int
+
+    def read_by(self, layer: str) -> Consumer | None:
+        """The consumer called ``layer``, or None."""
+        return next((consumer for consumer in self.consumers if consumer.name == layer), None)
 
 
 @dataclass(frozen=True)
@@ -66,3 +81,15 @@ def kept_channels(scores: Tensor, keep: int) -> Tensor:
     """Indices, ascending, of the ``keep`` highest scores of shape (channels,); ties keep the lower index."""
     order = torch.argsort(scores, descending=True, stable=True)
     return torch.sort(order[:keep]).values
+
+
+@torch.no_grad()
+def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
+    """Let the group's consumers read nothing but the ``kept`` channels, in place.
+
+    For the network's output this is the same as removing the others, but no shape changes.
+    """
+    removed = torch.ones(group.channels, dtype=torch.bool)
+    removed[kept] = False
+    for consumer in group.consumers:
+        model.get_submodule(consumer.name).weight[:, consumer.inputs[removed].flatten()] = 0

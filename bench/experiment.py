@@ -1,6 +1,6 @@
 """One experiment: a trained base network, pruned by one method at one ratio, recovered and measured."""
 
-import math
+import copy
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from bench import measure
-from bench.contract import Criterion, Group, Problem, kept_channels
+from bench.contract import Criterion, Problem, kept_channels, silence
 from bench.data import Dataset
 from bench.models import classifier_name
-from bench.reconstruction import least_squares
-from bench.surgery import find_groups, keep_plan, prune, removal_error
+from bench.reconstruction import least_squares, surviving_inputs
+from bench.surgery import Anatomy, anatomy, keep_plan, prune, removal_error
 from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
 
 Ranking = Callable[[Tensor], Tensor]
@@ -27,7 +27,7 @@ class Base:
 
     model: nn.Module
     dataset: Dataset
-    groups: tuple[Group, ...]
+    anatomy: Anatomy
     classifier: str
     importance: Tensor
     top1: float
@@ -54,6 +54,7 @@ class Protocol:
     finetune_epochs: int
     learning_rate_factor: float
     calibration_images: int
+    scratch_b_limit: float
 
 
 def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
@@ -64,7 +65,7 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
     return Base(
         model=model,
         dataset=dataset,
-        groups=find_groups(model, dataset.example, classifier),
+        anatomy=anatomy(model, dataset.example, classifier),
         classifier=classifier,
         importance=ranking(measure.final_responses(model, dataset.train.images, classifier)),
         top1=measure.accuracy(outputs, dataset.test.labels),
@@ -80,30 +81,37 @@ def run(
     """Prune ``base`` by ``method`` at ``ratio``: the measured columns of its row, its learning curve, and the network."""
     data = base.dataset
     calibration = data.calibration(protocol.calibration_images, seed)
-    plan = keep_plan(base.groups, ratio)
-    problem = Problem(base.model, base.groups, plan, *calibration, classifier=base.classifier, seed=seed)
+    groups = base.anatomy.groups
+    plan = keep_plan(groups, ratio)
+    problem = Problem(base.model, groups, plan, *calibration, classifier=base.classifier, seed=seed)
     start = time.perf_counter()
     scores = method.criterion(problem, **method.options)
     score_seconds = time.perf_counter() - start
-
     kept = {name: kept_channels(scores[name], keep) for name, keep in plan.items()}
-    model = prune(base.model, data.example, base.groups, kept)
-    error = removal_error(base.model, model, base.groups, kept, calibration.images[:16])
+
+    model = prune(base.model, base.anatomy, kept)
+    error = removal_error(base.model, model, base.anatomy, kept, calibration.images[:16])
     if method.reconstruction == "least_squares":
-        model, _ = least_squares(base.model, model, base.groups, kept, calibration.images, seed)
-    pruned = measure.top1(model, data.test)
+        silenced = copy.deepcopy(base.model)
+        for group in groups:
+            silence(silenced, group, kept[group.name])
+        least_squares(base.model, silenced, groups, kept, calibration.images, seed)
+        model = prune(silenced, base.anatomy, kept)
+    stages = {"none": measure.logits(model, data.test.images)}
     recalibrate(model, calibration.images)
-    recalibrated = measure.top1(model, data.test)
+    stages["recalibrate"] = measure.logits(model, data.test.images)
     ware = _ware(base, model, kept)
     size = measure.cost(model, data.example)
 
     curve = _recover(model, base, method.recovery, protocol, size, seed)
-    outputs = measure.logits(model, data.test.images)
+    outputs = stages.get(method.recovery)
+    if outputs is None:
+        outputs = measure.logits(model, data.test.images)
     row = {
         "top1_base": base.top1,
-        "top1_pruned": pruned,
-        "top1_recalibrated": recalibrated,
-        "top1_final": measure.accuracy(outputs, data.test.labels) if method.recovery != "none" else pruned,
+        "top1_pruned": measure.accuracy(stages["none"], data.test.labels),
+        "top1_recalibrated": measure.accuracy(stages["recalibrate"], data.test.labels),
+        "top1_final": measure.accuracy(outputs, data.test.labels),
         "macs_base": base.cost.macs,
         "macs": size.macs,
         "params_base": base.cost.params,
@@ -135,7 +143,7 @@ def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Rec
     finetune       the base recipe with its learning rate times ``learning_rate_factor`` (a tenth, as in NISP)
     scratch_paper  as many iterations as fine-tuning has, with the original learning rate (NISP, as we read it)
     scratch_e      the base recipe's epochs (Liu et al. 2019)
-    scratch_b      the base recipe's compute: its epochs times ``macs_ratio`` (Liu et al. 2019)
+    scratch_b      the base recipe's compute: its epochs times ``macs_ratio``, at most the limit (Liu et al. 2019 use 2 on ImageNet)
     """
     base = protocol.base
     return {
@@ -146,16 +154,12 @@ def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Rec
         ),
         "scratch_paper": replace(base, epochs=protocol.finetune_epochs),
         "scratch_e": base,
-        "scratch_b": replace(base, epochs=round(base.epochs * macs_ratio)),
+        "scratch_b": replace(base, epochs=round(base.epochs * min(macs_ratio, protocol.scratch_b_limit))),
     }[recovery]
 
 
 def _ware(base: Base, model: nn.Module, kept: Mapping[str, Tensor]) -> float:
-    """WARE on validation images over the final responses that were kept; NaN where none belong to a group."""
-    group = next((group for group in base.groups if base.classifier in group.consumers), None)
-    if group is None:
-        return math.nan
-    per_channel = base.responses.shape[1] // group.channels
-    units = (kept[group.name][:, None] * per_channel + torch.arange(per_channel)).flatten()
+    """WARE on validation images over the final responses that were kept."""
+    units = surviving_inputs(base.classifier, base.anatomy.groups, kept)
     pruned = measure.final_responses(model, base.dataset.validation.images, base.classifier)
     return measure.ware(base.responses[:, units], pruned, base.importance[units])

@@ -1,0 +1,39 @@
+"""ThiNet's greedy choice: which channels can go at the least change of what the next layers compute."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from bench.contract import Group
+from bench.patches import Rows
+
+
+def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> Tensor:
+    """Scores of a group's channels, shape (channels,): the step at which greedy removal takes each.
+
+    Every step removes the channel that minimises the sum of (sum over removed channels of x_hat)^2 over the sampled
+    outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's part of one output. The whole
+    order follows from the Gram matrix of these parts. All output channels of a sampled position are used.
+    """
+    gram = sum(_gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in group.consumers)
+    order = torch.zeros(group.channels)
+    cost = gram.diagonal().clone()
+    left = torch.ones(group.channels, dtype=torch.bool)
+    for step in range(group.channels):
+        chosen = int(cost.masked_fill(~left, torch.inf).argmin())
+        left[chosen] = False
+        order[chosen] = step
+        cost += 2 * gram[chosen]
+    return order
+
+
+def _gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
+    """Products of the channels' parts, summed over rows and output channels, shape (channels, channels), float64."""
+    weight = model.get_submodule(layer).weight.detach()
+    weight = weight.reshape(len(weight), rows.inputs.shape[1], -1)
+    channels = len(inputs)
+    taps = rows.inputs[:, inputs.flatten()].reshape(len(rows.inputs), channels, -1).double()
+    weights = weight[:, inputs.flatten()].reshape(len(weight), channels, -1).double()
+    parts = torch.einsum("mct,oct->moc", taps, weights).flatten(0, 1)
+    return (parts.T @ parts).cpu()

@@ -1,0 +1,14 @@
+"""Magnitude: the L1 norm of a channel's filter (Li et al. 2017)."""
+
+from torch import Tensor
+
+from bench.contract import Problem, Scores
+
+
+def score(problem: Problem) -> Scores:
+    """Sum of |weights| that write a channel, over all layers that write it."""
+
+    def norms(layer: str) -> Tensor:
+        return problem.model.get_submodule(layer).weight.detach().abs().flatten(1).sum(1).cpu()
+
+    return {group.name: sum(norms(layer) for layer in group.producers) for group in problem.groups}

@@ -1,0 +1,25 @@
+"""ThiNet front to back, each layer on the activations of the network as pruned so far (Luo et al. 2017)."""
+
+import copy
+
+from baselines._greedy import removal_order
+from bench.contract import Problem, Scores, kept_channels, silence
+from bench.patches import sampled_rows
+from bench.reconstruction import refit, surviving_inputs
+
+
+def score(problem: Problem, refit_layers: bool = False) -> Scores:
+    """Greedy order of removal; ``refit_layers`` re-solves a group's readers by least squares before the next is chosen."""
+    model = copy.deepcopy(problem.model)
+    scores: Scores = {}
+    kept = {}
+    for group in problem.groups:
+        layers = tuple(consumer.name for consumer in group.consumers)
+        scores[group.name] = removal_order(model, group, sampled_rows(model, layers, problem.images, problem.seed))
+        kept[group.name] = kept_channels(scores[group.name], problem.keep[group.name])
+        silence(model, group, kept[group.name])
+        targets = sampled_rows(problem.model, layers, problem.images, problem.seed) if refit_layers else {}
+        for layer in targets:
+            inputs = surviving_inputs(layer, problem.groups, kept)
+            refit(model, layer, inputs, targets[layer], problem.images, problem.seed)
+    return scores

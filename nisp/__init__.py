@@ -1,0 +1,7 @@
+"""Neuron Importance Score Propagation (Yu et al., CVPR 2018): rank the final responses, propagate, select."""
+
+from nisp.inf_fs import inf_fs
+from nisp.propagation import propagate
+from nisp.responses import final_responses
+
+__all__ = ["final_responses", "inf_fs", "propagate"]

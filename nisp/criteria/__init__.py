@@ -1,0 +1,1 @@
+"""NISP and its null controls, as criteria of the pruner contract."""

@@ -1,0 +1,47 @@
+"""NISP in several passes: remove a part of the channels, rank and propagate again on what is left (for RQ3)."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from bench.contract import Problem, Scores, kept_channels, silence
+from nisp.inf_fs import inf_fs
+from nisp.propagation import propagate
+from nisp.responses import final_responses
+
+
+def score(
+    problem: Problem, steps: int = 4, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True
+) -> Scores:
+    """NISP with fresh scores after each of ``steps`` equal parts of the pruning; ``steps`` = 1 is NISP.
+
+    A channel that goes in an earlier part ranks below all that go later.
+    """
+    model = copy.deepcopy(problem.model)
+    alive = {group.name: torch.ones(group.channels, dtype=torch.bool) for group in problem.groups}
+    ranks = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
+    final_units = torch.ones(model.get_submodule(problem.classifier).in_features, dtype=torch.bool)
+    for step in range(1, steps + 1):
+        responses = final_responses(model, problem.images, problem.classifier)
+        frl_scores = torch.zeros(len(final_units), dtype=torch.float64)
+        frl_scores[final_units] = inf_fs(responses[:, final_units], alpha, variant)
+        keep = {g.name: g.channels - round(step / steps * (g.channels - problem.keep[g.name])) for g in problem.groups}
+        scores = propagate(
+            model, problem.images, problem.classifier, frl_scores, problem.groups, keep if joint else None
+        )
+        for group in problem.groups:
+            live = alive[group.name]
+            ranks[group.name][live] = step + _unit_interval(scores[group.name][live])
+            kept = kept_channels(ranks[group.name], keep[group.name])
+            alive[group.name] = torch.zeros_like(live).index_fill(0, kept, True)
+            silence(model, group, kept)
+            if final := group.read_by(problem.classifier):
+                final_units[final.inputs[~alive[group.name]].flatten()] = False
+    return ranks
+
+
+def _unit_interval(scores: Tensor) -> Tensor:
+    """The same order, in [0, 1)."""
+    low, high = scores.min(), scores.max()
+    return torch.zeros_like(scores) if high == low else 0.5 * (scores - low) / (high - low)
