@@ -71,8 +71,15 @@ def anatomy(model: nn.Module, example: Tensor, classifier: str) -> Anatomy:
 def _running_order(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Name of each convolution and linear layer -> when it runs."""
     order: dict[str, int] = {}
+
+    def ran(name: str) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            order.setdefault(name, len(order))
+
+        return hook
+
     handles = [
-        module.register_forward_hook(lambda *_, name=name: order.setdefault(name, len(order)))
+        module.register_forward_hook(ran(name))
         for name, module in model.named_modules()
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
