@@ -52,7 +52,7 @@ def cost(model: nn.Module, example: Tensor) -> Cost:
 
 
 @torch.no_grad()
-def latencies_ms(models: list[nn.Module], example: Tensor, batch: int, repeats: int = 15) -> list[float]:
+def latencies_ms(models: list[nn.Module], example: Tensor, batch: int, repeats: int = 9) -> list[float]:
     """Median milliseconds of a forward pass of ``batch`` images for each model, the models taking turns.
 
     Turns, so that a machine whose speed drifts slows all models alike; two uncounted rounds warm up.

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 
-POSITIONS_PER_IMAGE = 10
-"""Output positions of a map that are sampled in each image, as in ThiNet."""
+POSITIONS_PER_IMAGE = 5
+"""Output positions of a map that are sampled in each image."""
 
 
 @dataclass(frozen=True)

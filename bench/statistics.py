@@ -1,0 +1,58 @@
+"""Paired comparisons over few seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+RESAMPLES = 9999
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Mean of paired differences, its 95 % confidence interval, and the two-sided p-value of no difference."""
+
+    n: int
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def paired_bootstrap(differences: Sequence[float], null: float = 0.0, level: float = 0.95, seed: int = 0) -> Paired:
+    """Studentised (bootstrap-t) interval of the mean of ``differences``, one a seed, and the p-value of mean = ``null``.
+
+    With 5 to 8 seeds a percentile interval is too short; the bootstrap-t carries the spread's own uncertainty
+    (Efron and Tibshirani 1993, section 12.5). Where all differences are equal there is no spread to resample: the
+    interval is that value, and the p-value is that of the sign test.
+
+    ValueError for fewer than two differences.
+    """
+    values = np.asarray(differences, dtype=float)
+    n = len(values)
+    if n < 2:
+        raise ValueError("a paired comparison needs at least two seeds")
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(n)
+    if error <= 1e-12 * max(1.0, abs(mean)):
+        return Paired(n, mean, mean, mean, 1.0 if abs(mean - null) < 1e-12 else 2.0 ** (1 - n))
+    samples = values[np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))]
+    errors = samples.std(1, ddof=1) / np.sqrt(n)
+    shifts = samples.mean(1) - mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(errors > 1e-12, shifts / errors, np.sign(shifts) * np.inf)
+    tail = (1 - level) / 2
+    low_t, high_t = np.quantile(t, [tail, 1 - tail], method="inverted_cdf")
+    observed = abs(mean - null) / error
+    p = (1 + (np.abs(t) >= observed).sum()) / (RESAMPLES + 1)
+    return Paired(n, mean, mean - high_t * error, mean - low_t * error, p)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction of a family of p-values, in the given order."""
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty(len(order))
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, (len(order) - rank) * p_values[index]))
+        corrected[index] = running
+    return corrected.tolist()
