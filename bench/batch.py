@@ -63,7 +63,7 @@ def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec,
 
 def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking) -> None:
     """Carry out every run that has no record yet; each record is written as soon as it is measured."""
-    missing = [r for r in runs if load_record(record_path(store, r), suite.run_digest(r)) is None]
+    missing = [r for r in runs if load_record(store.record_of(r), suite.run_digest(r)) is None]
     if not missing:
         return
     progress = Progress(f"pruning {missing[0].model.label} on {missing[0].dataset}", len(missing))
@@ -74,12 +74,8 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
         base = stored_base(suite, store, dataset, runs_of_base[0].model, seed, ranking)
         for r in runs_of_base:
             row, curve, _ = run(base, method(suite, r.method), protocol(suite, r.model), r.ratio, r.seed)
-            save_record(record_path(store, r), suite.run_digest(r), row, curve)
+            save_record(store.record_of(r), suite.run_digest(r), row, curve)
             progress.step()
-
-
-def record_path(store: Store, r: Run):
-    return store.record(r.dataset, r.model.label, r.seed, r.method, r.ratio)
 
 
 def stored_base(

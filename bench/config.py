@@ -276,6 +276,16 @@ class Suite(Strict):
         shared = [self.finetune.model_dump(), self.scratch_b_limit, self.calibration_images]
         return _digest([base, method.model_dump(), run.ratio, shared, code])
 
+    def batch_digest(self, job: tuple[str, ...]) -> str:
+        """Fingerprint of all runs of one job."""
+        return _digest([self.run_digest(run) for run in self.batches()[job]])
+
+    @property
+    def latency_digest(self) -> str:
+        """Fingerprint of the shapes whose latency is measured."""
+        cells = dict.fromkeys((run.dataset, run.model.label, run.ratio) for run in self.runs)
+        return _digest([list(map(list, cells)), self.large_batch])
+
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

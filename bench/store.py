@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from bench.config import Run
 from bench.data import Dataset, Split
 from bench.files import read_json_if_valid, replacing, write_json
 from bench.training import Epoch
@@ -30,8 +31,9 @@ class Store:
     def base(self, dataset: str, label: str, seed: int) -> Path:
         return self.root / "bases" / dataset / label / f"{seed}.safetensors"
 
-    def record(self, dataset: str, label: str, seed: int, method: str, ratio: float) -> Path:
-        return self.root / "records" / dataset / label / str(seed) / method / f"{ratio:g}.json"
+    def record_of(self, run: Run) -> Path:
+        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.ratio:g}.json")
+        return self.root.joinpath("records", *cell)
 
 
 def save_dataset(path: Path, dataset: Dataset) -> None:

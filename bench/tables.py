@@ -122,8 +122,9 @@ def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with the column ``label``: model and depth in one word, as in suite files."""
-    depth = runs["depth"].map(lambda d: "" if pd.isna(d) else f"-{d}")
-    return runs.assign(label=runs["model"] + depth)
+    """The same rows with the column ``label``, model and depth in one word as in suite files; no depth becomes 0."""
+    depths = runs["depth"].fillna(0).astype(int)
+    suffix = depths.map(lambda depth: f"-{depth}" if depth else "")
+    return runs.assign(label=runs["model"] + suffix, depth=depths)
 
 

@@ -1,5 +1,6 @@
 """Verdicts on a suite's questions, computed from runs.csv."""
 
+import textwrap
 from collections.abc import Iterator
 
 import numpy as np
@@ -84,3 +85,22 @@ def _paired(question: Question, runs: pd.DataFrame, against: str) -> pd.Series:
 def _grouped(values: pd.Series, level: str, order: tuple[str, ...]) -> Iterator[tuple[str, pd.Series]]:
     groups = dict(iter(values.groupby(level)))
     return ((name, groups[name]) for name in order if name in groups)
+
+
+def as_text(suite: Suite, answers: pd.DataFrame) -> str:
+    """The verdict table for a terminal: each question, its claim, and one line a comparison."""
+    lines = []
+    for question in suite.questions:
+        rows = answers[answers["question"] == question.id]
+        lines += ["", *textwrap.wrap(f"{question.id}: {question.text}", 100)]
+        lines += textwrap.wrap(f"Claim: {question.claim}", 100, initial_indent="  ", subsequent_indent="  ")
+        lines.append(f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<19}{'p':>6}  verdict")
+        for row in rows.itertuples():
+            interval = f"[{row.ci_low:.4g}, {row.ci_high:.4g}]"
+            lines.append(
+                f"  {row.comparison:<42}{row.setting:<16}{row.n_seeds:>5}{row.difference:>+12.4g}  "
+                f"{interval:<19}{row.p_value:>6.3f}  {row.verdict}"
+            )
+        counts = rows["verdict"].value_counts()
+        lines.append("  " + ", ".join(f"{counts.get(v, 0)} {v}" for v in ("supported", "contradicted", "inconclusive")))
+    return "\n".join(lines).strip() + "\n"

@@ -1,0 +1,44 @@
+"""data -> base -> prune -> latency -> collect -> analyse -> figures -> report, for the suite named in the config."""
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version, validate
+
+sys.path.insert(0, workflow.basedir)
+
+from bench.config import load_suite
+from bench.errors import UserError
+from bench.store import Store
+
+min_version("9.0")
+
+
+configfile: workflow.source_path("config/config.yaml")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/measure.smk"
+include: "workflow/rules/answer.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        report=f"{ROOT}/report.html",
+        figures=f"{ROOT}/figures/done.json",
+
+
+rule figures:
+    input:
+        f"{ROOT}/figures/done.json",
+
+
+rule tables:
+    input:
+        f"{ROOT}/tables/verdicts.csv",
+
+
+onsuccess:
+    print_answer()

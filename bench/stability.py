@@ -1,0 +1,48 @@
+"""How far the ranking of methods agrees between settings: Kendall's tau over budgets, seeds and models."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+import pandera.pandas as pa
+from scipy.stats import kendalltau
+
+from bench.tables import labelled
+
+STABILITY = pa.DataFrameSchema(
+    {
+        "between": pa.Column(str, pa.Check.isin(["ratios", "seeds", "models"])),
+        "recovery": pa.Column(str),
+        "methods": pa.Column(int),
+        "pairs": pa.Column(int),
+        "tau_mean": pa.Column(float, pa.Check.in_range(-1, 1)),
+        "tau_low": pa.Column(float, pa.Check.in_range(-1, 1)),
+    },
+    strict=True,
+    ordered=True,
+)
+
+
+def stability(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean and lowest tau-b between all pairs of ratios, seeds and models, of the methods' final accuracies.
+
+    Trained methods and untrained ones are ranked apart.
+    """
+    runs = labelled(runs)
+    trained = ~runs["recovery"].isin(["none", "recalibrate"])
+    rows = []
+    for kind, part in (("without training", runs[~trained]), ("with training", runs[trained])):
+        for between, level in (("ratios", "ratio"), ("seeds", "seed"), ("models", "label")):
+            means = part.pivot_table(index="method", columns=level, values="top1_final")
+            taus = list(_taus(means))
+            if taus:
+                rows.append((between, kind, len(means), len(taus), sum(taus) / len(taus), min(taus)))
+    return pd.DataFrame(rows, columns=list(STABILITY.columns))
+
+
+def _taus(means: pd.DataFrame) -> Iterator[float]:
+    for first, second in combinations(means.columns, 2):
+        both = means[[first, second]].dropna()
+        tau = kendalltau(both[first], both[second]).statistic if len(both) > 2 else float("nan")
+        if tau == tau:
+            yield float(tau)

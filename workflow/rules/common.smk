@@ -1,0 +1,43 @@
+"""The suite, where its results lie, and its jobs."""
+
+validate(config, workflow.source_path("../schemas/config.schema.yaml"))
+
+SUITE_FILE = (
+    Path(config["suite"])
+    if config["suite"].endswith(".yaml")
+    else Path(workflow.basedir, "config/suites", f"{config['suite']}.yaml")
+)
+
+try:
+    SUITE = load_suite(SUITE_FILE)
+except UserError as error:
+    raise WorkflowError(str(error))
+
+ROOT = f"{config['results']}/{SUITE.suite}"
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    label=r"[^/]+",
+    seed=r"\d+|all",
+    method=r"[^/]+",
+    ratio=r"[0-9.]+|all",
+
+
+def batch_files(wildcards):
+    """The mark of every prune job."""
+    return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.batches()]
+
+
+def data_files(wildcards):
+    return [f"{ROOT}/data/{spec.name}.safetensors" for spec in SUITE.datasets]
+
+
+
+
+def print_answer():
+    """The verdict table and the path of the report, at the end of a run that made them."""
+    report = Path(ROOT, "report.html")
+    table = Path(ROOT, "tables/verdicts.txt")
+    if table.exists() and report.exists():
+        print(f"\n{table.read_text()}\nreport: {report}")

@@ -1,0 +1,75 @@
+"""Rules that train, prune and measure."""
+
+
+rule data:
+    """Load a data set once, split and normalised."""
+    output:
+        f"{ROOT}/data/{{dataset}}.safetensors",
+    params:
+        suite=str(SUITE_FILE),
+        directory=config["data"],
+    log:
+        f"{ROOT}/logs/data/{{dataset}}.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/data.py"
+
+
+rule base:
+    """Train the base networks of one model."""
+    input:
+        rules.data.output,
+    output:
+        f"{ROOT}/bases/{{dataset}}/{{label}}/{{seed}}.json",
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        digests=lambda w: [
+            SUITE.base_digest(run.dataset, run.model, run.seed)
+            for run in SUITE.batches(("seed",))[w.dataset, w.label, w.seed]
+        ][:1],
+    log:
+        f"{ROOT}/logs/base/{{dataset}}/{{label}}/{{seed}}.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/base.py"
+
+
+rule prune:
+    """Score, prune, recover and measure: every run of one batch."""
+    input:
+        data=rules.data.output,
+        bases=rules.base.output,
+    output:
+        f"{ROOT}/batches/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.json",
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        digest=lambda w: SUITE.batch_digest((w.dataset, w.label, w.seed, w.method, w.ratio)),
+    log:
+        f"{ROOT}/logs/prune/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/prune.py"
+
+
+rule latency:
+    """Measure latencies, with the machine to itself."""
+    input:
+        data_files,
+    output:
+        f"{ROOT}/latency.json",
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        shapes=SUITE.latency_digest,
+    threads: workflow.cores or 1
+    log:
+        f"{ROOT}/logs/latency.log",
+    conda:
+        "../../environment.yml"
+    script:
+        "../scripts/latency.py"

@@ -1,0 +1,18 @@
+"""Answer the suite's questions from runs.csv."""
+
+from pathlib import Path
+
+from bench import tables
+from bench.config import load_suite
+from bench.files import write_text
+from bench.job import job
+from bench.stability import STABILITY, stability
+from bench.verdicts import as_text, verdicts
+
+with job(snakemake.log[0]):
+    suite = load_suite(Path(snakemake.params.suite))
+    runs = tables.read(Path(snakemake.input.runs), tables.RUNS)
+    answers = verdicts(suite, runs)
+    tables.write(answers, tables.VERDICTS, Path(snakemake.output.verdicts))
+    tables.write(stability(runs), STABILITY, Path(snakemake.output.stability))
+    write_text(Path(snakemake.output.text), as_text(suite, answers))

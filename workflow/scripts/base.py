@@ -1,0 +1,17 @@
+"""Train the base networks of one model, and list them."""
+
+from pathlib import Path
+
+from bench.batch import train_bases
+from bench.config import load_suite
+from bench.files import write_json
+from bench.job import job
+from bench.store import Store
+
+with job(snakemake.log[0], snakemake.threads):
+    suite = load_suite(Path(snakemake.params.suite))
+    dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
+    runs = suite.batches(("seed",))[dataset, label, token]
+    seeds = sorted({run.seed for run in runs})
+    train_bases(suite, Store(Path(snakemake.params.root)), dataset, runs[0].model, seeds)
+    write_json(Path(snakemake.output[0]), {"seeds": seeds})

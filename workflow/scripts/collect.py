@@ -1,0 +1,19 @@
+"""Put the records together into runs.csv and curves.csv."""
+
+from pathlib import Path
+
+from bench import tables
+from bench.collect import records
+from bench.config import load_suite
+from bench.files import read_json_if_valid, write_json
+from bench.job import job
+from bench.provenance import provenance
+from bench.store import Store
+
+with job(snakemake.log[0]):
+    suite = load_suite(Path(snakemake.params.suite))
+    latencies = read_json_if_valid(Path(snakemake.input.latency[0]))
+    runs, curves = tables.collected(suite, records(suite, Store(Path(snakemake.params.root))), latencies)
+    tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
+    tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
+    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.params.suite)))

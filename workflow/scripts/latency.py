@@ -1,0 +1,13 @@
+"""Measure the latency of every shape of network in the suite."""
+
+from pathlib import Path
+
+from bench.config import load_suite
+from bench.files import write_json
+from bench.job import job
+from bench.latency import measure_latencies
+from bench.store import Store
+
+with job(snakemake.log[0], threads=1):
+    suite = load_suite(Path(snakemake.params.suite))
+    write_json(Path(snakemake.output[0]), measure_latencies(suite, Store(Path(snakemake.params.root))))

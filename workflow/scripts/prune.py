@@ -1,0 +1,17 @@
+"""Carry out every run of one batch, and list their digests."""
+
+from pathlib import Path
+
+from bench.batch import run_batch
+from bench.config import load_suite
+from bench.files import write_json
+from bench.job import job
+from bench.store import Store
+from nisp import inf_fs
+
+with job(snakemake.log[0], snakemake.threads):
+    suite = load_suite(Path(snakemake.params.suite))
+    w = snakemake.wildcards
+    runs = suite.batches()[w.dataset, w.label, w.seed, w.method, w.ratio]
+    run_batch(suite, Store(Path(snakemake.params.root)), runs, ranking=inf_fs)
+    write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs]})

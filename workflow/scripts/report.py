@@ -1,0 +1,23 @@
+"""Write the report."""
+
+from pathlib import Path
+
+from bench import tables
+from bench.config import load_suite
+from bench.files import read_json_if_valid, write_text
+from bench.job import job
+from bench.report import page
+from bench.stability import STABILITY
+
+with job(snakemake.log[0]):
+    paths = snakemake.input
+    html = page(
+        suite=load_suite(Path(snakemake.params.suite)),
+        runs=tables.read(Path(paths.runs), tables.RUNS),
+        verdicts=tables.read(Path(paths.verdicts), tables.VERDICTS),
+        stability=tables.read(Path(paths.stability), STABILITY),
+        provenance=read_json_if_valid(Path(paths.provenance)),
+        captions=read_json_if_valid(Path(paths.figures[0])),
+        figures=Path(paths.figures[0]).parent,
+    )
+    write_text(Path(snakemake.output[0]), html)
