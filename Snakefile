@@ -10,7 +10,6 @@ sys.path.insert(0, workflow.basedir)
 
 from bench.config import load_suite
 from bench.errors import UserError
-from bench.store import Store
 
 min_version("9.0")
 

@@ -37,7 +37,6 @@ def data_files(wildcards):
 
 def print_answer():
     """The verdict table and the path of the report, at the end of a run that made them."""
-    report = Path(ROOT, "report.html")
-    table = Path(ROOT, "tables/verdicts.txt")
-    if table.exists() and report.exists():
-        print(f"\n{table.read_text()}\nreport: {report}")
+    table, page = Path(ROOT, "tables/verdicts.txt"), Path(ROOT, "report.html")
+    if table.exists() and page.exists():
+        print("", table.read_text(), f"The report is {page}", sep="\n")
