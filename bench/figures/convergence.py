@@ -1,0 +1,34 @@
+"""Learning curves of fine-tuning and of training from scratch."""
+
+from bench.figures import _style as style
+
+NUMBER = 3
+
+
+def draw(suite, runs, curves, verdicts):
+    """Columns are models, rows are ratios nearest to a half and to three quarters."""
+    if curves.empty:
+        return None
+    available = sorted(curves["ratio"].unique())
+    ratios = sorted({min(available, key=lambda ratio: abs(ratio - wanted)) for wanted in (0.5, 0.75)})
+    models = style.curve_models(suite, curves, 1)
+    methods = style.methods_of(suite, curves)
+    figure, panels = style.grid(len(ratios), len(models), 2.5, sharex=True, sharey="row")
+    for row, ratio in zip(panels, ratios, strict=True):
+        for axes, model in zip(row, models, strict=True):
+            part = curves[(curves["ratio"] == ratio) & (curves["label"] == model)]
+            style.line(axes, part, "epoch", "test_top1", methods)
+            for one in axes.lines:
+                one.set_markevery(4)
+            base = runs.loc[runs["label"] == model, "top1_base"].mean()
+            axes.axhline(base, color="#777777", linewidth=0.8, label="unpruned network")
+            axes.set_title(f"{style.title(model)}, ratio {ratio:g}")
+            axes.set_ylim(60, 101)
+        row[0].set_ylabel("test top-1 (%)")
+    for axes in panels[-1]:
+        axes.set_xlabel("epoch")
+    style.legend(figure, panels.flat, 4)
+    return figure, (
+        "Recovery epoch by epoch: mean over seeds and a band of one standard deviation. Epoch 0 is the pruned network, "
+        "recalibrated, or random weights for training from scratch. The axis starts at 60 %."
+    )
