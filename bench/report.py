@@ -1,0 +1,118 @@
+"""The report: one self-contained page that answers a suite's questions."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader
+
+from bench import __version__
+from bench.config import Question, Suite
+from bench.plugins import ROOT
+from bench.tables import labelled
+
+KINDS = ("supported", "contradicted", "inconclusive")
+
+
+def page(
+    suite: Suite,
+    runs: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    stability: pd.DataFrame,
+    provenance: dict[str, Any],
+    captions: dict[str, str],
+    figures: Path,
+) -> str:
+    """HTML with the figures inside; it needs no network."""
+    template = Environment(
+        loader=FileSystemLoader(ROOT / "workflow" / "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    ).get_template("report.html.j2")
+    return template.render(
+        suite=suite,
+        version=__version__,
+        answers=[_answer(question, verdicts) for question in suite.questions],
+        accuracy=_accuracy(suite, labelled(runs)),
+        sizes=_sizes(labelled(runs)),
+        stability=stability.to_dict("records"),
+        provenance=_flat(provenance),
+        figures=[(name, caption, _embedded(figures / f"{name}.png")) for name, caption in captions.items()],
+        methods=[(label, spec) for label, spec in suite.methods.items() if label in set(runs["method"])],
+        recipes=[(model.label, suite.recipe(model)) for model in suite.models],
+        counts={
+            "runs": len(runs),
+            "error": runs["removal_error"].max(),
+            "models": [(m, len(g)) for m, g in labelled(runs).groupby("label")["seed"].unique().items()],
+        },
+    )
+
+
+def _answer(question: Question, verdicts: pd.DataFrame) -> dict[str, Any]:
+    """A question's rows, and what they say in one sentence."""
+    rows = verdicts[verdicts["question"] == question.id]
+    counts = {kind: int((rows["verdict"] == kind).sum()) for kind in KINDS}
+    by_comparison = {
+        name: {kind: int((group["verdict"] == kind).sum()) for kind in KINDS}
+        for name, group in rows.groupby("comparison", sort=False)
+    }
+    return {
+        "question": question,
+        "rows": rows.to_dict("records"),
+        "sentence": _sentence(counts),
+        "by_comparison": by_comparison,
+    }
+
+
+def _sentence(counts: dict[str, int]) -> str:
+    """The overall answer, computed from the counts of verdicts."""
+    total = sum(counts.values())
+    if counts["supported"] == total:
+        return f"Yes: the claim is supported in all {total} comparisons."
+    if counts["contradicted"] == total:
+        return f"No: the claim is contradicted in all {total} comparisons."
+    if counts["supported"] and counts["contradicted"]:
+        start = "It depends on the comparison"
+    elif counts["supported"]:
+        start = "In part"
+    elif counts["contradicted"]:
+        start = "Rather not"
+    else:
+        start = "Undecided at this number of seeds"
+    listed = ", ".join(f"{k} in {counts[k]}" for k in KINDS)
+    return f"{start}: of {total} comparisons the claim is {listed}."
+
+
+def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean and standard deviation of the final accuracy by method, for each model at the ratios of its questions."""
+    cells = runs.groupby(["label", "method", "ratio"])["top1_final"].agg(["mean", "std", "count"])
+    tables = []
+    for model in suite.models:
+        if model.label not in cells.index.get_level_values(0):
+            continue
+        part = cells.loc[model.label]
+        ratios = sorted(part.index.get_level_values("ratio").unique())
+        methods = [method for method in suite.methods if method in part.index.get_level_values("method")]
+        body = [
+            (method, [part.loc[(method, r)].to_dict() if (method, r) in part.index else None for r in ratios])
+            for method in methods
+        ]
+        base = runs[runs["label"] == model.label].drop_duplicates("seed")["top1_base"]
+        tables.append({"label": model.label, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()})
+    return tables
+
+
+def _sizes(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    shapes = runs.drop_duplicates(["label", "ratio"]).sort_values(["model", "depth", "ratio"])
+    return shapes.to_dict("records")
+
+
+def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for key, value in values.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+        rows.append((key.replace("_", " "), text))
+    return rows
+
+
+def _embedded(image: Path) -> str:
+    return base64.b64encode(image.read_bytes()).decode()
