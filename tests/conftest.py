@@ -1,0 +1,41 @@
+import importlib
+
+import pytest
+import torch
+
+from bench.contract import Problem
+from bench.data.digits import load
+from bench.models import classifier_name
+from bench.surgery import anatomy, keep_plan
+
+EMBEDDED = [("lenet", None)] + [("plain", d) for d in (4, 6, 8, 10, 14)] + [("resnet", d) for d in (8, 14, 20)]
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory):
+    return load(tmp_path_factory.mktemp("data"), 0)
+
+
+def build(name, depth):
+    """A model of the zoo with random weights and batch-norm statistics that are not the defaults."""
+    model = importlib.import_module(f"bench.models.{name}").build(depth, 1, 8, 10).eval()
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+            torch.nn.init.uniform_(module.weight, -1.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.3)
+    return model
+
+
+def problem(model, dataset, ratio=0.5, seed=0, count=64):
+    classifier = classifier_name(model)
+    parts = anatomy(model, dataset.example, classifier)
+    split = dataset.calibration(count, seed)
+    return Problem(model, parts.groups, keep_plan(parts.groups, ratio), *split, classifier, seed), parts

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import spearmanr
+
+from bench.errors import UserError
+from nisp import inf_fs
+
+
+def literal(samples, alpha, variant):
+    """The formula written out: one pair of features at a time, eigenvalues, an explicit inverse."""
+    n = samples.shape[1]
+    std = [np.std(samples[:, i], ddof=1) for i in range(n)]
+    scaled = [(s - min(std)) / (max(std) - min(std)) for s in std]
+    a = np.zeros((n, n))
+    for i in range(n):
+        for j in range(n):
+            rho = 1.0 if i == j else spearmanr(samples[:, i], samples[:, j]).statistic
+            if variant == "iccv2015":
+                a[i, j] = alpha * max(std[i], std[j]) + (1 - alpha) * (1 - abs(rho))
+            else:
+                a[i, j] = alpha * (1 - rho) + (1 - alpha) * max(scaled[i], scaled[j])
+    r = 0.9 / max(abs(np.linalg.eigvals(a)))
+    return (np.linalg.inv(np.eye(n) - r * a) - np.eye(n)).sum(1)
+
+
+@pytest.mark.parametrize("variant", ["iccv2015", "release2016"])
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
+def test_equals_the_literal_formula(variant, alpha):
+    samples = np.maximum(np.random.default_rng(0).normal(size=(60, 12)), 0)  # post-ReLU: many ties
+    np.testing.assert_allclose(inf_fs(torch.tensor(samples), alpha, variant), literal(samples, alpha, variant), rtol=1e-9)
+
+
+def test_two_features_by_hand():
+    # Standard deviations 1 and 2, Spearman 1. With alpha = 1: A = [[1, 2], [2, 2]], its largest eigenvalue
+    # is (3 + sqrt(17)) / 2.
+    samples = torch.tensor([[-1.0, -2.0], [0.0, 0.0], [1.0, 2.0]])
+    r = 0.9 / ((3 + 17**0.5) / 2)
+    determinant = (1 - r) * (1 - 2 * r) - 4 * r * r
+    expected = [((1 - 2 * r) + 2 * r) / determinant - 1, (2 * r + (1 - r)) / determinant - 1]
+    np.testing.assert_allclose(inf_fs(samples, alpha=1.0), expected, rtol=1e-10)
+
+
+def test_dead_units_score_zero_and_change_nothing():
+    samples = torch.randn(50, 6).double()
+    dead = torch.cat([samples, torch.full((50, 1), 3.0)], 1)
+    scores = inf_fs(dead)
+    assert scores[6] == 0
+    torch.testing.assert_close(scores[:6], inf_fs(samples))
+
+
+def test_all_dead_is_all_zero():
+    assert inf_fs(torch.ones(10, 3)).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((torch.randn(5, 2), 1.2), "alpha is 1.2"),
+        ((torch.randn(5, 2), 0.5, "2020"), "'2020' is unknown"),
+        ((torch.randn(1, 2),), "shape"),
+        ((torch.tensor([[1.0, float("nan")], [0.0, 1.0]]),), "not finite"),
+    ],
+)
+def test_mistakes_are_named(arguments, word):
+    with pytest.raises(UserError, match=word):
+        inf_fs(*arguments)
