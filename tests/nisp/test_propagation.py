@@ -93,7 +93,7 @@ def nets():
         "strides, dilation, groups": (
             [conv(2, 4, (3, 2), stride=(2, 1), padding=1, bias=False), norm(4), relu(inplace=True),
              conv(4, 6, 3, padding=2, dilation=2, groups=2), relu(), nn.AvgPool2d(2, padding=1), nn.Flatten(),
-             nn.Linear(54, 3)], (2, 9, 5)),
+             nn.Linear(72, 3)], (2, 9, 5)),
         "overlapping pools, lrn": (
             [conv(1, 3, 3, padding=1), relu(), nn.LocalResponseNorm(3), nn.MaxPool2d(3, 2, 1), conv(3, 4, 3), norm(4),
              relu(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)], (1, 9, 9)),
