@@ -1,0 +1,83 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from bench.contract import kept_channels, silence
+from bench.errors import UserError
+from bench.patches import sampled_rows
+from bench.reconstruction import least_squares, refit, surviving_inputs
+from bench.surgery import prune
+from tests.conftest import build, problem
+
+
+@pytest.mark.parametrize("conv", [{}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": 2}, {"bias": False}])
+def test_rows_explain_the_outputs(conv):
+    model = nn.Sequential(nn.Conv2d(2, 4, 3, **conv), nn.ReLU(), nn.Conv2d(4, 3, (3, 1)))
+    for name, rows in sampled_rows(model, ("0", "2"), torch.randn(6, 2, 9, 9), seed=0).items():
+        layer = model.get_submodule(name)
+        outputs = torch.einsum("mct,oct->mo", rows.inputs, layer.weight.detach().flatten(2))
+        outputs += 0 if layer.bias is None else layer.bias.detach()
+        torch.testing.assert_close(outputs, rows.outputs, rtol=1e-4, atol=1e-5)
+
+
+def test_grouped_convolutions_are_refused_by_name():
+    model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=2))
+    with pytest.raises(UserError, match="layer 0"):
+        sampled_rows(model, ("0",), torch.randn(2, 4, 5, 5), seed=0)
+
+
+def test_refit_is_ridge_regression():
+    """Against the normal equations of the centred system, solved for each output by lstsq on augmented rows."""
+    torch.manual_seed(1)
+    original = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).double()
+    images = torch.randn(200, 6).double()
+    kept = torch.tensor([0, 2, 3])
+    model = copy.deepcopy(original)
+    with torch.no_grad():
+        model[2].weight[:, [1, 4]] = 0
+    target = sampled_rows(original, ("2",), images, 0)["2"]
+    left = refit(model, "2", kept, target, images, 0)
+    x = original[:2](images).detach()[:, kept]
+    y = original(images).detach()
+    from bench.reconstruction import RIDGE
+
+    centred = x - x.mean(0)
+    ridge = RIDGE * (centred**2).sum(0).mean()
+    start = original[2].weight.detach()[:, kept]
+    rows = torch.cat([centred, ridge.sqrt() * torch.eye(3).double()])
+    wanted = torch.cat([(y - y.mean(0)) - centred @ start.T, torch.zeros(3, 3).double()])
+    expected = start + torch.linalg.lstsq(rows, wanted).solution.T
+    torch.testing.assert_close(model[2].weight.detach()[:, kept], expected)
+    error = ((model(images).detach() - y) ** 2).sum() / ((y - y.mean(0)) ** 2).sum()
+    assert left == pytest.approx(error.item())
+
+
+@pytest.mark.parametrize("model", [("lenet", None), ("plain", 6), ("resnet", 8)])
+def test_least_squares_lowers_the_error_of_every_layer(model, digits):
+    net = build(*model)
+    given, parts = problem(net, digits, count=200)
+    scores = {group.name: torch.rand(group.channels) for group in given.groups}
+    kept = {name: kept_channels(scores[name], keep) for name, keep in given.keep.items()}
+    silenced = copy.deepcopy(net)
+    for group in given.groups:
+        silence(silenced, group, kept[group.name])
+    before = copy.deepcopy(silenced)
+    errors = least_squares(net, silenced, given.groups, kept, given.images, 0)
+    assert all(0 <= error < 1.2 for error in errors.values())
+    with torch.no_grad():
+        outputs = [m(given.images) for m in (net, before, silenced, prune(silenced, parts, kept))]
+    assert (outputs[2] - outputs[0]).norm() < 0.7 * (outputs[1] - outputs[0]).norm()
+    torch.testing.assert_close(outputs[2], outputs[3], rtol=1e-3, atol=1e-3)
+
+
+def test_nothing_pruned_changes_nothing(digits):
+    net = build("plain", 4)
+    given, _ = problem(net, digits)
+    kept = {group.name: torch.arange(group.channels) for group in given.groups}
+    refitted = copy.deepcopy(net)
+    least_squares(net, refitted, given.groups, kept, given.images, 0)
+    for name, tensor in net.state_dict().items():
+        torch.testing.assert_close(refitted.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+    assert surviving_inputs("3", given.groups, kept).tolist() == list(range(16))
