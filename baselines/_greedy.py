@@ -29,11 +29,15 @@ def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> T
 
 
 def _gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
-    """Products of the channels' parts, summed over rows and output channels, shape (channels, channels), float64."""
+    """Products of the channels' parts, summed over rows and output channels, shape (channels, channels), float64.
+
+    A channel's part is its taps times their weights, so the sum over rows and the sum over outputs come apart, and
+    the parts themselves (rows x outputs x channels) are never held.
+    """
     weight = model.get_submodule(layer).weight.detach()
-    weight = weight.reshape(len(weight), rows.inputs.shape[1], -1)
     channels = len(inputs)
-    taps = rows.inputs[:, inputs.flatten()].reshape(len(rows.inputs), channels, -1).double()
-    weights = weight[:, inputs.flatten()].reshape(len(weight), channels, -1).double()
-    parts = torch.einsum("mct,oct->moc", taps, weights).flatten(0, 1)
-    return (parts.T @ parts).cpu()
+    read = inputs.flatten()
+    taps = rows.inputs[:, read].flatten(1).double()
+    weights = weight.reshape(len(weight), rows.inputs.shape[1], -1)[:, read].flatten(1).double()
+    products = (taps.T @ taps) * (weights.T @ weights)
+    return products.reshape(channels, products.shape[0] // channels, channels, -1).sum((1, 3)).cpu()

@@ -1,5 +1,7 @@
 """What a layer reads and writes, as rows of a linear system, at sampled output positions."""
 
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -31,29 +33,44 @@ def sampled_rows(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed
     """
     rows: dict[str, Rows] = {}
 
-    def keep(name: str) -> object:
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             rows[name] = _rows(name, module, inputs[0], output, seed)
+            if len(rows) == len(layers):
+                raise _Enough
 
         return hook
 
     handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in layers]
-    model(images)
-    for handle in handles:
-        handle.remove()
+    try:
+        with contextlib.suppress(_Enough):
+            model(images)
+    finally:
+        for handle in handles:
+            handle.remove()
     return rows
+
+
+class _Enough(Exception):
+    """Ends a forward pass that has reached the last layer asked for."""
 
 
 def _rows(name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, seed: int) -> Rows:
     if isinstance(layer, nn.Linear):
         return Rows(inputs.flatten(0, -2)[:, :, None], outputs.flatten(0, -2))
-    if not isinstance(layer, nn.Conv2d) or layer.groups > 1:
+    if not isinstance(layer, nn.Conv2d) or layer.groups > 1 or isinstance(layer.padding, str):
         raise UserError(f"layer {name} is no plain convolution or linear layer, so it cannot be reconstructed")
     n, _, height, width = outputs.shape
     count = min(POSITIONS_PER_IMAGE, height * width)
     generator = torch.Generator().manual_seed(seed)
     positions = torch.rand(n, height * width, generator=generator).argsort(1)[:, :count].to(inputs.device)
-    patches = F.unfold(inputs, layer.kernel_size, layer.dilation, layer.padding, layer.stride)  # (n, c * taps, h * w)
-    chosen = patches.gather(2, positions[:, None].expand(-1, patches.shape[1], -1)).transpose(1, 2)
-    written = outputs.flatten(2).gather(2, positions[:, None].expand(-1, outputs.shape[1], -1)).transpose(1, 2)
-    return Rows(chosen.reshape(n * count, layer.in_channels, -1), written.reshape(n * count, -1))
+    y, x = positions // width, positions % width  # (n, count)
+    image = torch.arange(n, device=inputs.device)[:, None]
+    taps_y, taps_x = (
+        step * stride + dilation * torch.arange(kernel, device=inputs.device)[:, None, None]
+        for step, stride, dilation, kernel in zip((y, x), layer.stride, layer.dilation, layer.kernel_size, strict=True)
+    )  # (kernel, n, count)
+    padded = F.pad(inputs, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
+    patches = padded.permute(0, 2, 3, 1)[image, taps_y[:, None], taps_x]  # (kernel, kernel, n, count, in_channels)
+    written = outputs.permute(0, 2, 3, 1)[image, y, x]  # (n, count, out_channels)
+    return Rows(patches.permute(2, 3, 4, 0, 1).reshape(n * count, layer.in_channels, -1), written.flatten(0, 1))

@@ -53,17 +53,16 @@ def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Te
     weight = module.weight.detach().flatten(2)[:, inputs] if module.weight.dim() > 2 else module.weight.detach()[:, inputs]
     present = weight.double().reshape(len(module.weight), -1)
     residual = outputs - rows @ present.T
-    centre = rows.mean(0)
+    free = module.bias is not None
+    centre, shift = (rows.mean(0), residual.mean(0)) if free else (torch.zeros_like(rows[0]), torch.zeros_like(residual[0]))
     centred = rows - centre
     gram = centred.T @ centred
     ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    change = torch.linalg.solve(gram + ridge, centred.T @ (residual - residual.mean(0))).T
+    change = torch.linalg.solve(gram + ridge, centred.T @ (residual - shift)).T
+    shift = shift - change @ centre
     with torch.no_grad():
         module.weight[:, inputs] = (present + change).reshape(module.weight[:, inputs].shape).to(module.weight)
-        shift = (residual - rows @ change.T).mean(0)
-        if module.bias is not None:
+        if free:
             module.bias.copy_(shift.to(module.bias))
-        else:
-            shift = torch.zeros_like(shift)
     error = ((residual - rows @ change.T - shift) ** 2).sum()
     return (error / ((outputs - outputs.mean(0)) ** 2).sum().clamp_min(1e-300)).item()

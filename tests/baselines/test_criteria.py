@@ -34,7 +34,7 @@ def test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group(digits
     given, _ = problem(net, digits)
     scores = importlib.import_module("baselines.magnitude").score(given)
     filters = [net.conv.weight, net.blocks[0].conv2.weight]
-    expected = [sum(float(w[i].abs().sum()) for w in filters) for i in range(16)]
+    expected = [sum(w[i].detach().abs().sum().item() for w in filters) for i in range(16)]
     assert scores["conv"].tolist() == pytest.approx(expected)
 
 

@@ -65,7 +65,8 @@ def test_least_squares_lowers_the_error_of_every_layer(model, digits):
         silence(silenced, group, kept[group.name])
     before = copy.deepcopy(silenced)
     errors = least_squares(net, silenced, given.groups, kept, given.images, 0)
-    assert all(0 <= error < 1.2 for error in errors.values())
+    assert errors.keys() == {c.name for group in given.groups for c in group.consumers}
+    assert all(0 <= error < 1 for error in errors.values())
     with torch.no_grad():
         outputs = [m(given.images) for m in (net, before, silenced, prune(silenced, parts, kept))]
     assert (outputs[2] - outputs[0]).norm() < 0.7 * (outputs[1] - outputs[0]).norm()
@@ -79,5 +80,5 @@ def test_nothing_pruned_changes_nothing(digits):
     refitted = copy.deepcopy(net)
     least_squares(net, refitted, given.groups, kept, given.images, 0)
     for name, tensor in net.state_dict().items():
-        torch.testing.assert_close(refitted.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(refitted.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
     assert surviving_inputs("3", given.groups, kept).tolist() == list(range(16))
