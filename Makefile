@@ -31,7 +31,7 @@ check: setup  ## ruff, mypy, snakefmt and snakemake --lint
 	snakemake --lint
 
 figures: setup  ## draw the figures again from the tables
-	snakemake --cores 1 figures --forcerun draw
+	snakemake --cores 1 figures
 
 lock:  ## pin the newest versions of requirements.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

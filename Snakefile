@@ -10,6 +10,7 @@ sys.path.insert(0, workflow.basedir)
 
 from bench.config import load_suite
 from bench.errors import UserError
+from bench.plugins import fingerprint
 
 min_version("9.0")
 
@@ -25,13 +26,7 @@ include: "workflow/rules/answer.smk"
 rule all:
     default_target: True
     input:
-        report=f"{ROOT}/report.html",
-        figures=f"{ROOT}/figures/done.json",
-
-
-rule figures:
-    input:
-        f"{ROOT}/figures/done.json",
+        f"{ROOT}/report.html",
 
 
 rule tables:

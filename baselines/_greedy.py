@@ -16,7 +16,8 @@ def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> T
     outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's part of one output. The whole
     order follows from the Gram matrix of these parts. All output channels of a sampled position are used.
     """
-    gram = sum(_gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in group.consumers)
+    grams = [_gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in group.consumers]
+    gram = torch.stack(grams).sum(0)
     order = torch.zeros(group.channels)
     cost = gram.diagonal().clone()
     left = torch.ones(group.channels, dtype=torch.bool)
@@ -34,7 +35,7 @@ def _gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
     A channel's part is its taps times their weights, so the sum over rows and the sum over outputs come apart, and
     the parts themselves (rows x outputs x channels) are never held.
     """
-    weight = model.get_submodule(layer).weight.detach()
+    weight = model.get_parameter(f"{layer}.weight").detach()
     channels = len(inputs)
     read = inputs.flatten()
     taps = rows.inputs[:, read].flatten(1).double()

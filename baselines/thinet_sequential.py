@@ -9,7 +9,7 @@ from bench.reconstruction import refit, surviving_inputs
 
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:
-    """Greedy order of removal; ``refit_layers`` re-solves a group's readers by least squares before the next is chosen."""
+    """Greedy order of removal; ``refit_layers`` re-solves a group's readers before the next group is chosen."""
     model = copy.deepcopy(problem.model)
     scores: Scores = {}
     kept = {}

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 from bench import plugins
-from bench.config import ModelSpec, Run, Suite
 from bench.data import Dataset
 from bench.experiment import Base, Method, Protocol, Ranking, prepared, run
 from bench.progress import Progress
+from bench.specs import ModelSpec
 from bench.store import Store, device, load_dataset, load_record, load_weights, save_record, save_weights
+from bench.suite import Run, Suite
 from bench.training import Recipe, train
 
 
@@ -78,9 +79,7 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
             progress.step()
 
 
-def stored_base(
-    suite: Suite, store: Store, dataset: Dataset, model: ModelSpec, seed: int, ranking: Ranking
-) -> Base:
+def stored_base(suite: Suite, store: Store, dataset: Dataset, model: ModelSpec, seed: int, ranking: Ranking) -> Base:
     """A trained base network from the store; it is trained again if its file is broken."""
     path = store.base(dataset.name, model.label, seed)
     net = untrained(model, dataset, seed).to(device())

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from bench.config import Run, Suite
 from bench.errors import UserError
 from bench.store import Store, load_record
+from bench.suite import Run, Suite
 
 
 def records(suite: Suite, store: Store) -> dict[Run, dict[str, Any]]:

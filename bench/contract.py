@@ -74,7 +74,8 @@ class Problem:
 class Criterion(Protocol):
     """The signature of a criterion's ``score``."""
 
-    def __call__(self, problem: Problem, **options: object) -> Scores: ...
+    def __call__(self, problem: Problem, **options: object) -> Scores:
+        """Group name -> scores."""
 
 
 def kept_channels(scores: Tensor, keep: int) -> Tensor:
@@ -92,4 +93,4 @@ def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     removed = torch.ones(group.channels, dtype=torch.bool)
     removed[kept] = False
     for consumer in group.consumers:
-        model.get_submodule(consumer.name).weight[:, consumer.inputs[removed].flatten()] = 0
+        model.get_parameter(f"{consumer.name}.weight")[:, consumer.inputs[removed].flatten()] = 0

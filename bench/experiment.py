@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from bench import measure
@@ -78,7 +77,7 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
 def run(
     base: Base, method: Method, protocol: Protocol, ratio: float, seed: int
 ) -> tuple[dict[str, Any], list[Epoch], nn.Module]:
-    """Prune ``base`` by ``method`` at ``ratio``: the measured columns of its row, its learning curve, and the network."""
+    """Prune ``base`` by ``method`` at ``ratio``: the measured columns of its row, its learning curve, the network."""
     data = base.dataset
     calibration = data.calibration(protocol.calibration_images, seed)
     groups = base.anatomy.groups
@@ -143,7 +142,8 @@ def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Rec
     finetune       the base recipe with its learning rate times ``learning_rate_factor`` (a tenth, as in NISP)
     scratch_paper  as many iterations as fine-tuning has, with the original learning rate (NISP, as we read it)
     scratch_e      the base recipe's epochs (Liu et al. 2019)
-    scratch_b      the base recipe's compute: its epochs times ``macs_ratio``, at most the limit (Liu et al. 2019 use 2 on ImageNet)
+    scratch_b      the base recipe's compute: its epochs times ``macs_ratio``, at most the limit (Liu et al. 2019
+                   limit it to 2 on ImageNet)
     """
     base = protocol.base
     return {

@@ -30,7 +30,7 @@ def job(log: str, threads: int = 1) -> Iterator[None]:
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     Path(log).parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a") as file, contextlib.redirect_stderr(_Tee(sys.stderr, file)):  # type: ignore[type-var]
+    with Path(log).open("a") as file, contextlib.redirect_stderr(_Tee(sys.stderr, file)):  # type: ignore[type-var]
         try:
             yield
         except UserError as error:

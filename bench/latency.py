@@ -3,11 +3,11 @@
 import torch
 
 from bench.batch import untrained
-from bench.config import Suite
 from bench.measure import latencies_ms
 from bench.models import classifier_name
 from bench.progress import Progress
 from bench.store import Store, device, load_dataset
+from bench.suite import Suite
 from bench.surgery import anatomy, keep_plan, prune
 
 
@@ -43,5 +43,3 @@ def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
             )  # fmt: skip
         progress.step()
     return rows
-
-

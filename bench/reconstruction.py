@@ -16,7 +16,12 @@ RIDGE = 1e-3
 
 
 def least_squares(
-    original: nn.Module, silenced: nn.Module, groups: Sequence[Group], kept: Mapping[str, Tensor], images: Tensor, seed: int
+    original: nn.Module,
+    silenced: nn.Module,
+    groups: Sequence[Group],
+    kept: Mapping[str, Tensor],
+    images: Tensor,
+    seed: int,
 ) -> dict[str, float]:
     """Re-solve every layer that lost inputs, front to back on the already pruned inputs, in place.
 
@@ -33,36 +38,42 @@ def least_squares(
 
 def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Tensor]) -> Tensor:
     """Indices of the layer's inputs that are left when only ``kept`` channels are; groups not in it are whole."""
-    return torch.cat(
-        [
-            consumer.inputs[kept.get(group.name, slice(None))].flatten()
-            for group in groups
-            if (consumer := group.read_by(layer))
-        ]
-    ).sort().values
+    return (
+        torch.cat(
+            [
+                consumer.inputs[kept.get(group.name, slice(None))].flatten()
+                for group in groups
+                if (consumer := group.read_by(layer))
+            ]
+        )
+        .sort()
+        .values
+    )
 
 
 def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
-    """Solve weights and bias of ``layer`` on its ``inputs`` for ``target.outputs``, in place, in float64.
+    """Re-solve ``layer`` on its ``inputs`` for ``target.outputs``, in place.
 
-    Ridge regression around the present weights. Returns the squared error left, relative to the outputs' variance.
+    Ridge regression around the present weights, and free in the bias if there is one, in float64. Returns the
+    squared error left, relative to the outputs' variance.
     """
-    module = model.get_submodule(layer)
+    weight = model.get_parameter(f"{layer}.weight")
+    bias = dict(model.named_parameters()).get(f"{layer}.bias")
     rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
     outputs = target.outputs.double()
-    weight = module.weight.detach().flatten(2)[:, inputs] if module.weight.dim() > 2 else module.weight.detach()[:, inputs]
-    present = weight.double().reshape(len(module.weight), -1)
+    present = weight.detach()[:, inputs].double().flatten(1)
     residual = outputs - rows @ present.T
-    free = module.bias is not None
-    centre, shift = (rows.mean(0), residual.mean(0)) if free else (torch.zeros_like(rows[0]), torch.zeros_like(residual[0]))
+    centre, shift = rows.mean(0), residual.mean(0)
+    if bias is None:  # no constant to solve for, so nothing may be centred
+        centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
     centred = rows - centre
     gram = centred.T @ centred
     ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     change = torch.linalg.solve(gram + ridge, centred.T @ (residual - shift)).T
     shift = shift - change @ centre
     with torch.no_grad():
-        module.weight[:, inputs] = (present + change).reshape(module.weight[:, inputs].shape).to(module.weight)
-        if free:
-            module.bias.copy_(shift.to(module.bias))
+        weight[:, inputs] = (present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
+        if bias is not None:
+            bias.copy_(shift.to(bias))
     error = ((residual - rows @ change.T - shift) ** 2).sum()
     return (error / ((outputs - outputs.mean(0)) ** 2).sum().clamp_min(1e-300)).item()

@@ -8,8 +8,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
 from bench import __version__
-from bench.config import Question, Suite
 from bench.plugins import ROOT
+from bench.specs import Question
+from bench.suite import Suite
 from bench.tables import labelled
 
 KINDS = ("supported", "contradicted", "inconclusive")
@@ -97,7 +98,9 @@ def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
             for method in methods
         ]
         base = runs[runs["label"] == model.label].drop_duplicates("seed")["top1_base"]
-        tables.append({"label": model.label, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()})
+        tables.append(
+            {"label": model.label, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()}
+        )
     return tables
 
 

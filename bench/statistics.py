@@ -20,7 +20,7 @@ class Paired:
 
 
 def paired_bootstrap(differences: Sequence[float], null: float = 0.0, level: float = 0.95, seed: int = 0) -> Paired:
-    """Studentised (bootstrap-t) interval of the mean of ``differences``, one a seed, and the p-value of mean = ``null``.
+    """Bootstrap-t (studentised) interval of the mean of ``differences``, one a seed; p-value of mean = ``null``.
 
     With 5 to 8 seeds a percentile interval is too short; the bootstrap-t carries the spread's own uncertainty
     (Efron and Tibshirani 1993, section 12.5). Where all differences are equal there is no spread to resample: the

@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.config import Run
 from bench.data import Dataset, Split
 from bench.files import read_json_if_valid, replacing, write_json
+from bench.suite import Run
 from bench.training import Epoch
 
 
@@ -26,12 +26,15 @@ class Store:
     root: Path
 
     def data(self, dataset: str) -> Path:
+        """A data set's splits."""
         return self.root / "data" / f"{dataset}.safetensors"
 
     def base(self, dataset: str, label: str, seed: int) -> Path:
+        """Weights of a base network."""
         return self.root / "bases" / dataset / label / f"{seed}.safetensors"
 
     def record_of(self, run: Run) -> Path:
+        """What was measured of one run."""
         cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.ratio:g}.json")
         return self.root.joinpath("records", *cell)
 
@@ -51,11 +54,11 @@ def load_dataset(path: Path) -> Dataset:
     """The data set that ``save_dataset`` wrote."""
     with safe_open(path, "pt") as file:
         meta = file.metadata()
-        splits = [
+        train, validation, test = (
             Split(file.get_tensor(f"{part}.images"), file.get_tensor(f"{part}.labels"))
             for part in ("train", "validation", "test")
-        ]
-    return Dataset(meta["name"], *splits, classes=int(meta["classes"]))
+        )
+    return Dataset(meta["name"], train, validation, test, int(meta["classes"]))
 
 
 def save_weights(path: Path, model: nn.Module, digest: str) -> None:

@@ -132,19 +132,21 @@ def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Mo
             for channel, indices in enumerate(cut.indices):
                 if channel not in survivors:
                     removals[cut.module, cut.remove].update(indices)
-    for (module, remove), indices in removals.items():
-        if indices:
-            remove(pruned.get_submodule(module), sorted(indices))
+    for (module, remove), removed in removals.items():
+        if removed:
+            remove(pruned.get_submodule(module), sorted(removed))
     for group in parts.groups:
         for producer in group.producers if group.name in kept else ():
-            left = len(pruned.get_submodule(producer).weight)
+            left = len(pruned.get_parameter(f"{producer}.weight"))
             if left != len(kept[group.name]):
                 raise RuntimeError(f"layer {producer} has {left} channels after surgery, not {len(kept[group.name])}")
     return pruned
 
 
 @torch.no_grad()
-def removal_error(model: nn.Module, pruned: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor], images: Tensor) -> float:
+def removal_error(
+    model: nn.Module, pruned: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor], images: Tensor
+) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
     In float64 and relative to the largest output: about 1e-15 if surgery removed just what it should.

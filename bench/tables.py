@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from bench.config import Suite
 from bench.errors import UserError
 from bench.files import replacing
+from bench.suite import Suite
 
 _per_cent = pa.Check.in_range(0, 100)
 _positive = pa.Check.gt(0)
@@ -28,7 +28,10 @@ RUNS = pa.DataFrameSchema(
         "reconstruction": pa.Column(str, pa.Check.isin(["none", "least_squares"])),
         "recovery": pa.Column(str),
         "ratio": pa.Column(float, pa.Check.in_range(0, 1, include_min=False, include_max=False)),
-        **{name: pa.Column(float, _per_cent) for name in ("top1_base", "top1_pruned", "top1_recalibrated", "top1_final")},
+        **{
+            name: pa.Column(float, _per_cent)
+            for name in ("top1_base", "top1_pruned", "top1_recalibrated", "top1_final")
+        },
         **{name: pa.Column(int, _positive) for name in ("macs_base", "macs", "params_base", "params")},
         **{name: pa.Column(float, _positive) for name in ("latency_base_ms", "latency_ms")},
         **{name: pa.Column(float, _positive) for name in ("latency_large_base_ms", "latency_large_ms")},
@@ -126,5 +129,3 @@ def labelled(runs: pd.DataFrame) -> pd.DataFrame:
     depths = runs["depth"].fillna(0).astype(int)
     suffix = depths.map(lambda depth: f"-{depth}" if depth else "")
     return runs.assign(label=runs["model"] + suffix, depth=depths)
-
-

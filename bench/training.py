@@ -78,12 +78,12 @@ def train(
         start = time.perf_counter()
         model.train()
         total = torch.zeros((), device=dataset.train.images.device)
-        for step, batch in enumerate(_batches(dataset, recipe, generator)):
+        for step, (images, labels) in enumerate(_batches(dataset, recipe, generator)):
             done = epoch * steps + step
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            total += _step(model, optimizer, *batch, precision=recipe.precision) * len(batch[1])
+            total += _step(model, optimizer, images, labels, recipe.precision) * len(labels)
         loss = total.item() / len(dataset.train.labels)
         if not math.isfinite(loss):
             raise UserError(f"the training loss is {loss} in epoch {epoch + 1}: try a smaller learning rate")

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from bench.config import Question, Suite
+from bench.specs import Question
 from bench.statistics import Paired, holm, paired_bootstrap
+from bench.suite import Suite
 from bench.tables import VERDICTS, labelled
 
 LEVEL = 0.05
@@ -38,7 +39,7 @@ def verdicts(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(result: Paired, p: float, null: float) -> str:
-    """Decided only if the interval and the corrected p-value agree; differences are positive in favour of the subject."""
+    """Decided only if interval and corrected p-value agree; differences are positive in favour of the subject."""
     if p < LEVEL and result.low > null:
         return "supported"
     if p < LEVEL and result.high < null:
@@ -94,7 +95,9 @@ def as_text(suite: Suite, answers: pd.DataFrame) -> str:
         rows = answers[answers["question"] == question.id]
         lines += ["", *textwrap.wrap(f"{question.id}: {question.text}", 100)]
         lines += textwrap.wrap(f"Claim: {question.claim}", 100, initial_indent="  ", subsequent_indent="  ")
-        lines.append(f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<19}{'p':>6}  verdict")
+        lines.append(
+            f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<19}{'p':>6}  verdict"
+        )
         for row in rows.itertuples():
             interval = f"[{row.ci_low:.4g}, {row.ci_high:.4g}]"
             lines.append(

@@ -162,7 +162,6 @@ def _carries(value: Any) -> bool:
     return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, torch.nn.Parameter)
 
 
-
 AS_IS = {
     F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
     torch.cat, torch.concat, torch.stack, torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape,

@@ -1,7 +1,7 @@
 """Neuron importance score propagation: s_k = |W_{k+1}|^T s_{k+1} for a whole network, by one backward pass."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ def _responses(
     responses: dict[str, Tensor] = {}
     final: list[Tensor] = []
 
-    def keep_output(name: str) -> object:
+    def keep_output(name: str) -> Callable[..., None]:
         return lambda module, inputs, output: responses.update({name: output})
 
     def behind_norm(norm: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Data sets, one file each: a module with ``load(directory, seed) -> Dataset``; its file name is its name in a suite."""
+"""Data sets, one file each: a module with ``load(directory, seed) -> Dataset``, named in suites by its file name."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,10 +30,12 @@ class Dataset:
 
     @property
     def in_channels(self) -> int:
+        """Channels of an image."""
         return int(self.train.images.shape[1])
 
     @property
     def image_size(self) -> int:
+        """Height of an image in pixels."""
         return int(self.train.images.shape[2])
 
     @property
@@ -48,22 +50,22 @@ class Dataset:
 
     def to(self, device: torch.device) -> "Dataset":
         """The same data set with all tensors on ``device``."""
-        moved = {
-            part: Split(*(tensor.to(device) for tensor in getattr(self, part)))
-            for part in ("train", "validation", "test")
-        }
-        return replace(self, **moved)
+        train, validation, test = (
+            Split(part.images.to(device), part.labels.to(device)) for part in (self.train, self.validation, self.test)
+        )
+        return replace(self, train=train, validation=validation, test=test)
 
 
 class Load(Protocol):
     """The signature of a data set's ``load``: ``directory`` holds downloaded files, ``seed`` fixes the split."""
 
-    def __call__(self, directory: Path, seed: int) -> Dataset: ...
+    def __call__(self, directory: Path, seed: int) -> Dataset:
+        """The data set; UserError that names a file that is missing or broken."""
 
 
 def normalised(name: str, train: Split, validation: Split, test: Split, classes: int) -> Dataset:
     """A Dataset whose images are shifted and scaled per channel by the training split's statistics."""
     mean = train.images.mean((0, 2, 3), keepdim=True)
     std = train.images.std((0, 2, 3), keepdim=True)
-    parts = [Split((split.images - mean) / std, split.labels) for split in (train, validation, test)]
-    return Dataset(name, *parts, classes=classes)
+    train, validation, test = (Split((split.images - mean) / std, split.labels) for split in (train, validation, test))
+    return Dataset(name, train, validation, test, classes)

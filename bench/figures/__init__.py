@@ -1,6 +1,6 @@
-"""Figures, one file each: a module with ``draw(suite, runs, curves, verdicts) -> (figure, caption) | None``.
+"""Figures, one file each: a module with ``draw(results) -> (figure, caption) | None`` and its NUMBER in the report.
 
-They are drawn from the tables alone, in the order of their file names' NUMBER, as PDF for print and PNG for screens.
+They are drawn from the tables alone, as PDF for print and PNG for screens.
 None means that the suite has nothing to show in that figure.
 """
 
@@ -10,27 +10,23 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import pandas as pd
 
 from bench import plugins
-from bench.config import Suite
 from bench.errors import UserError
 from bench.figures import _style
-from bench.files import replacing
-from bench.tables import labelled
+from bench.figures._results import Results
+from bench.files import replacing, write_json
 
 FIGURES = ("bench/figures",)
 
 
-def draw_all(
-    suite: Suite, runs: pd.DataFrame, curves: pd.DataFrame, verdicts: pd.DataFrame, folder: Path
-) -> dict[str, str]:
-    """Draw every figure into ``folder``; returns name -> caption, in the order of the report."""
+def draw_all(results: Results, folder: Path) -> None:
+    """Draw every figure into ``folder``; ``captions.json`` lists their captions in the order of the report."""
     _style.apply()
     modules = [plugins.load(FIGURES, name) for name in plugins.available(FIGURES)]
     captions = {}
     for module in sorted(modules, key=lambda module: module.NUMBER):
-        drawn = module.draw(suite, labelled(runs), labelled(curves), verdicts)
+        drawn = module.draw(results)
         if drawn is None:
             continue
         figure, caption = drawn
@@ -43,5 +39,5 @@ def draw_all(
         plt.close(figure)
         captions[name] = caption
     if not captions:
-        raise UserError(f"suite {suite.suite} has no runs that a figure could show")
-    return captions
+        raise UserError(f"suite {results.suite.suite} has no runs that a figure could show")
+    write_json(folder / "captions.json", captions)

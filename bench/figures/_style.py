@@ -8,6 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.suite import Suite
+
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C6D1F")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
@@ -64,10 +66,12 @@ def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+    figure.legend(
+        entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2
+    )
 
 
-def curve_models(suite: Any, rows: pd.DataFrame, least: int) -> list[str]:
+def curve_models(suite: Suite, rows: pd.DataFrame, least: int) -> list[str]:
     """Labels of the models that were run at ``least`` ratios or more, in the suite's order."""
     counts = rows.groupby("label")["ratio"].nunique()
     return [model.label for model in suite.models if counts.get(model.label, 0) >= least]
@@ -83,7 +87,7 @@ def trained(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows["recovery"].isin(["none", "recalibrate"])]
 
 
-def methods_of(suite: Any, rows: pd.DataFrame) -> list[str]:
+def methods_of(suite: Suite, rows: pd.DataFrame) -> list[str]:
     """Methods that occur in ``rows``, in the suite's order."""
     present = set(rows["method"])
     return [method for method in suite.methods if method in present]

@@ -1,25 +1,27 @@
 """Accuracy against MACs left, without and with training."""
 
 from bench.figures import _style as style
+from bench.figures._results import Drawing, Results
 
 NUMBER = 2
 
 
-def draw(suite, runs, curves, verdicts):
+def draw(results: Results) -> Drawing:
     """Columns are models; the upper row is what one-shot pruning leaves, the lower what recovery reaches."""
+    runs = results.runs
     runs = runs.assign(macs_left=100 * runs["macs"] / runs["macs_base"])
     stages = [
         ("without training", style.untrained(runs), "accuracy as pruned, each method's cheap step included"),
         ("after recovery", style.trained(runs), "after fine-tuning or training from scratch"),
     ]
-    models = [m for m in style.curve_models(suite, style.untrained(runs), 3)]
-    models = models or style.curve_models(suite, runs, 1)
+    models = style.curve_models(results.suite, style.untrained(runs), 3)
+    models = models or style.curve_models(results.suite, runs, 1)
     stages = [stage for stage in stages if not stage[1].empty]
     if not stages:
         return None
     figure, panels = style.grid(len(stages), len(models), 2.5, sharey="row")
     for row, (stage, rows, _) in zip(panels, stages, strict=True):
-        methods = style.methods_of(suite, rows[rows["label"].isin(models)])
+        methods = style.methods_of(results.suite, rows[rows["label"].isin(models)])
         if len(methods) > 8:
             methods = [m for m in methods if not m.startswith("nisp_")]
         for axes, model in zip(row, models, strict=True):

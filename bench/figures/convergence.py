@@ -1,18 +1,20 @@
 """Learning curves of fine-tuning and of training from scratch."""
 
 from bench.figures import _style as style
+from bench.figures._results import Drawing, Results
 
 NUMBER = 3
 
 
-def draw(suite, runs, curves, verdicts):
+def draw(results: Results) -> Drawing:
     """Columns are models, rows are ratios nearest to a half and to three quarters."""
+    runs, curves = results.runs, results.curves
     if curves.empty:
         return None
     available = sorted(curves["ratio"].unique())
     ratios = sorted({min(available, key=lambda ratio: abs(ratio - wanted)) for wanted in (0.5, 0.75)})
-    models = style.curve_models(suite, curves, 1)
-    methods = style.methods_of(suite, curves)
+    models = style.curve_models(results.suite, curves, 1)
+    methods = style.methods_of(results.suite, curves)
     figure, panels = style.grid(len(ratios), len(models), 2.5, sharex=True, sharey="row")
     for row, ratio in zip(panels, ratios, strict=True):
         for axes, model in zip(row, models, strict=True):

@@ -1,17 +1,18 @@
 """Measured latency against MACs."""
 
 from bench.figures import _style as style
+from bench.figures._results import Drawing, Results
 
 NUMBER = 5
 
 
-def draw(suite, runs, curves, verdicts):
+def draw(results: Results) -> Drawing:
     """One panel a batch size; one line a model; the diagonal is where time follows MACs."""
-    shapes = runs.drop_duplicates(["dataset", "label", "ratio"]).sort_values("macs")
+    shapes = results.runs.drop_duplicates(["dataset", "label", "ratio"]).sort_values("macs")
     batches = [("1", "latency_ms", "latency_base_ms")]
-    batches.append((str(suite.large_batch), "latency_large_ms", "latency_large_base_ms"))
+    batches.append((str(results.suite.large_batch), "latency_large_ms", "latency_large_base_ms"))
     figure, panels = style.grid(1, 2, 3.4, sharey=True)
-    labels = [model.label for model in suite.models]
+    labels = [model.label for model in results.suite.models]
     for axes, (batch, pruned, base) in zip(panels[0], batches, strict=True):
         axes.plot([0, 100], [0, 100], color="#777777", linewidth=0.8, label="time proportional to MACs")
         for index, label in enumerate(labels):
@@ -30,6 +31,6 @@ def draw(suite, runs, curves, verdicts):
     panels[0][0].set_ylabel("latency left (%)")
     style.legend(figure, panels.flat, 5)
     return figure, (
-        "Median time of a forward pass of the pruned network, as a share of the unpruned one's, against MACs left. Both "
-        "were measured taking turns in one job, on one thread, with nothing else running."
+        "Median time of a forward pass of the pruned network, as a share of the unpruned one's, against MACs left. "
+        "Both were measured taking turns in one job, on one thread, with nothing else running."
     )

@@ -2,6 +2,8 @@
 
 import matplotlib.pyplot as plt
 
+from bench.figures._results import Drawing, Results
+
 NUMBER = 0
 LOOK = {
     "supported": ("#0072B2", "o", "supported"),
@@ -10,9 +12,10 @@ LOOK = {
 }
 
 
-def draw(suite, runs, curves, verdicts):
+def draw(results: Results) -> Drawing:
     """One panel a question; to the right of zero (or of the margin) speaks for the claim."""
-    questions = [q for q in suite.questions if (verdicts["question"] == q.id).any()]
+    verdicts = results.verdicts
+    questions = [q for q in results.suite.questions if (verdicts["question"] == q.id).any()]
     if not questions:
         return None
     heights = [len(verdicts[verdicts["question"] == q.id]) + 2 for q in questions]
@@ -25,8 +28,12 @@ def draw(suite, runs, curves, verdicts):
         for kind, (colour, marker, label) in LOOK.items():
             part = rows[rows["verdict"] == kind]
             spread = [part["difference"] - part["ci_low"], part["ci_high"] - part["difference"]]
-            axes.errorbar(part["difference"], part.index, xerr=spread, fmt=marker, color=colour, ms=4.5, lw=1.3, label=label)
-        axes.set_yticks(rows.index, [f"{r.comparison.split(' vs ')[1]}  ·  {r.setting}" for r in rows.itertuples()], fontsize=6.5)
+            axes.errorbar(
+                part["difference"], part.index, xerr=spread, fmt=marker, color=colour, ms=4.5, lw=1.3, label=label
+            )
+        axes.set_yticks(
+            rows.index, [f"{r.comparison.split(' vs ')[1]}  ·  {r.setting}" for r in rows.itertuples()], fontsize=6.5
+        )
         axes.set_ylim(-0.7, len(rows) - 0.3)
         sign = "" if question.higher_is_better else " (sign turned: right is better)"
         axes.set_title(f"{question.id}: {question.subject} minus …, {rows['metric'][0]}{sign}", loc="left")

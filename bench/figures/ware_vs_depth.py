@@ -1,20 +1,23 @@
 """WARE, the weighted error of the final responses, against depth."""
 
 from bench.figures import _style as style
+from bench.figures._results import Drawing, Results
 
 NUMBER = 4
 
 
-def draw(suite, runs, curves, verdicts):
+def draw(results: Results) -> Drawing:
     """Rows are families of models, columns are ratios."""
-    runs = style.untrained(runs).dropna(subset="ware")
+    runs = style.untrained(results.runs).dropna(subset="ware")
     depths = runs.groupby(["model", "method", "ratio"])["depth"].nunique()
     wide = depths[depths >= 3].reset_index()
     if wide.empty:
         return None
-    families = [name for name in dict.fromkeys(model.name for model in suite.models) if name in set(wide["model"])]
+    families = [
+        name for name in dict.fromkeys(model.name for model in results.suite.models) if name in set(wide["model"])
+    ]
     ratios = sorted(wide["ratio"].unique())
-    methods = [method for method in suite.methods if method in set(wide["method"])]
+    methods = [method for method in results.suite.methods if method in set(wide["method"])]
     figure, panels = style.grid(len(families), len(ratios), 2.5, sharey="row")
     for row, family in zip(panels, families, strict=True):
         for axes, ratio in zip(row, ratios, strict=True):

@@ -21,7 +21,7 @@ def score(
     model = copy.deepcopy(problem.model)
     alive = {group.name: torch.ones(group.channels, dtype=torch.bool) for group in problem.groups}
     ranks = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
-    final_units = torch.ones(model.get_submodule(problem.classifier).in_features, dtype=torch.bool)
+    final_units = torch.ones(model.get_parameter(f"{problem.classifier}.weight").shape[1], dtype=torch.bool)
     for step in range(1, steps + 1):
         responses = final_responses(model, problem.images, problem.classifier)
         frl_scores = torch.zeros(len(final_units), dtype=torch.float64)

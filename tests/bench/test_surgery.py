@@ -105,7 +105,9 @@ def test_concat_reads_each_group_at_its_offset():
     assert removal_error(model, pruned, parts, kept, example) < 1e-12
 
 
-@pytest.mark.parametrize(("channels", "ratio", "keep"), [(16, 0.5, 8), (50, 0.25, 38), (20, 0.7, 6), (3, 0.99, 1), (5, 0.1, 5), (5, 0.3, 4)])
+@pytest.mark.parametrize(
+    ("channels", "ratio", "keep"), [(16, 0.5, 8), (50, 0.25, 38), (20, 0.7, 6), (3, 0.99, 1), (5, 0.1, 5), (5, 0.3, 4)]
+)
 def test_the_plan_rounds_halves_up_and_keeps_one(channels, ratio, keep):
     from bench.contract import Group
 

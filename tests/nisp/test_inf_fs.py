@@ -28,7 +28,9 @@ def literal(samples, alpha, variant):
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.5, 1.0])
 def test_equals_the_literal_formula(variant, alpha):
     samples = np.maximum(np.random.default_rng(0).normal(size=(60, 12)), 0)  # post-ReLU: many ties
-    np.testing.assert_allclose(inf_fs(torch.tensor(samples), alpha, variant), literal(samples, alpha, variant), rtol=1e-9)
+    np.testing.assert_allclose(
+        inf_fs(torch.tensor(samples), alpha, variant), literal(samples, alpha, variant), rtol=1e-9
+    )
 
 
 def test_two_features_by_hand():

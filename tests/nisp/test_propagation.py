@@ -40,7 +40,13 @@ def dense(layer, shape):
     outs = layer.out_channels if conv else c
     matrix = torch.zeros(outs, oh, ow, c, h, w).double()
     for o, y, x in itertools.product(range(outs), range(oh), range(ow)):
-        inputs = range(c // layer.groups * (o // (outs // layer.groups)), c // layer.groups * (o // (outs // layer.groups) + 1)) if conv else [o]
+        inputs = (
+            range(
+                c // layer.groups * (o // (outs // layer.groups)), c // layer.groups * (o // (outs // layer.groups) + 1)
+            )
+            if conv
+            else [o]
+        )
         for index, i in enumerate(inputs):
             for a, b in itertools.product(range(k[0]), range(k[1])):
                 row, column = y * s[0] - p[0] + a * d[0], x * s[1] - p[1] + b * d[1]
@@ -48,7 +54,9 @@ def dense(layer, shape):
                     matrix[o, y, x, i, row, column] += (
                         layer.weight[o, index, a, b].detach().double().abs()
                         if conv
-                        else 1.0 if isinstance(layer, nn.MaxPool2d) else 1 / (k[0] * k[1])
+                        else 1.0
+                        if isinstance(layer, nn.MaxPool2d)
+                        else 1 / (k[0] * k[1])
                     )
     return matrix.reshape(outs * oh * ow, c * h * w), (outs, oh, ow)
 
@@ -86,7 +94,9 @@ def norm(channels):
 def nets():
     conv, relu = nn.Conv2d, nn.ReLU
     return {
-        "fully connected": ([nn.Flatten(), nn.Linear(72, 9), relu(), nn.Linear(9, 7), relu(), nn.Linear(7, 3)], (2, 6, 6)),
+        "fully connected": (
+            [nn.Flatten(), nn.Linear(72, 9), relu(), nn.Linear(9, 7), relu(), nn.Linear(7, 3)], (2, 6, 6),
+        ),
         "lenet": (
             [conv(1, 4, 3), relu(), nn.MaxPool2d(2), conv(4, 5, 3, padding=1), relu(), nn.Dropout(), nn.Flatten(),
              nn.Linear(45, 6), relu(), nn.Linear(6, 3)], (1, 8, 8)),
@@ -136,7 +146,11 @@ class Branches(nn.Module):
 
 def test_branches_add_up_at_forks_and_the_coupled_group_sums_its_tensors():
     model, shape = Branches(), (3, 4, 4)
-    groups = (Group("stem", ("stem", "inner"), (), 3), Group("left", ("left",), (), 2), Group("right", ("right",), (), 4))
+    groups = (
+        Group("stem", ("stem", "inner"), (), 3),
+        Group("left", ("left",), (), 2),
+        Group("right", ("right",), (), 4),
+    )
     frl = torch.rand(96).double()
     scores = propagate(model, torch.zeros(1, 1, 4, 4), "classifier", frl, groups)
     left, right, inner = (dense(layer, shape)[0] for layer in (model.left, model.right, model.inner))

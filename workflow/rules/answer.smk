@@ -4,19 +4,20 @@
 rule collect:
     """One table of all runs and one of all learning curves."""
     input:
+        suite=SUITE_FILE,
         batches=batch_files,
         latency=rules.latency.output,
     output:
         runs=f"{ROOT}/tables/runs.csv",
         curves=f"{ROOT}/tables/curves.csv",
         provenance=f"{ROOT}/tables/provenance.json",
-    params:
-        suite=str(SUITE_FILE),
-        root=ROOT,
     log:
         f"{ROOT}/logs/collect.log",
     conda:
         "../../environment.yml"
+    params:
+        root=lambda wildcards, output: Path(output.runs).parents[1],
+        code=fingerprint(("bench/tables.py",)),
     script:
         "../scripts/collect.py"
 
@@ -24,35 +25,62 @@ rule collect:
 rule analyse:
     """Verdicts on the suite's questions, and how stable the rankings are."""
     input:
+        suite=SUITE_FILE,
         runs=rules.collect.output.runs,
     output:
         verdicts=f"{ROOT}/tables/verdicts.csv",
         stability=f"{ROOT}/tables/stability.csv",
         text=f"{ROOT}/tables/verdicts.txt",
-    params:
-        suite=str(SUITE_FILE),
     log:
         f"{ROOT}/logs/analyse.log",
     conda:
         "../../environment.yml"
+    params:
+        code=fingerprint(
+            ("bench/stability.py", "bench/statistics.py", "bench/verdicts.py")
+        ),
     script:
         "../scripts/analyse.py"
+
+
+FIGURE_TABLES = [
+    rules.collect.output.runs,
+    rules.collect.output.curves,
+    rules.analyse.output.verdicts,
+]
 
 
 rule draw:
     """Every figure, as PDF and PNG, from the tables alone."""
     input:
-        runs=rules.collect.output.runs,
-        curves=rules.collect.output.curves,
-        verdicts=rules.analyse.output.verdicts,
+        suite=SUITE_FILE,
+        tables=FIGURE_TABLES,
     output:
-        f"{ROOT}/figures/done.json",
-    params:
-        suite=str(SUITE_FILE),
+        captions=f"{ROOT}/figures/captions.json",
     log:
         f"{ROOT}/logs/draw.log",
     conda:
         "../../environment.yml"
+    params:
+        root=lambda wildcards, output: Path(output.captions).parents[1],
+        code=fingerprint(figure_code()),
+    script:
+        "../scripts/draw.py"
+
+
+rule figures:
+    """Draw the figures again from the tables there are; make the tables if there are none."""
+    input:
+        suite=SUITE_FILE,
+        tables=lambda wildcards: [
+            table for table in FIGURE_TABLES if not Path(table).exists()
+        ],
+    log:
+        f"{ROOT}/logs/figures.log",
+    conda:
+        "../../environment.yml"
+    params:
+        root=ROOT,
     script:
         "../scripts/draw.py"
 
@@ -60,18 +88,19 @@ rule draw:
 rule report:
     """The answer: one self-contained page."""
     input:
+        suite=SUITE_FILE,
         runs=rules.collect.output.runs,
         verdicts=rules.analyse.output.verdicts,
         stability=rules.analyse.output.stability,
         provenance=rules.collect.output.provenance,
-        figures=rules.draw.output,
+        captions=rules.draw.output.captions,
     output:
         f"{ROOT}/report.html",
-    params:
-        suite=str(SUITE_FILE),
     log:
         f"{ROOT}/logs/report.log",
     conda:
         "../../environment.yml"
+    params:
+        code=fingerprint(("bench/report.py", "workflow/report/report.html.j2")),
     script:
         "../scripts/report.py"

@@ -26,13 +26,21 @@ wildcard_constraints:
 
 def batch_files(wildcards):
     """The mark of every prune job."""
-    return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.batches()]
+    return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.prune_jobs]
 
 
 def data_files(wildcards):
     return [f"{ROOT}/data/{spec.name}.safetensors" for spec in SUITE.datasets]
 
 
+def figure_code():
+    """Source files that decide how figures look."""
+    folder = Path(workflow.basedir)
+    return tuple(
+        sorted(
+            str(file.relative_to(folder)) for file in folder.glob("bench/figures/*.py")
+        )
+    )
 
 
 def print_answer():

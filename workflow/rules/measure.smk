@@ -5,13 +5,13 @@ rule data:
     """Load a data set once, split and normalised."""
     output:
         f"{ROOT}/data/{{dataset}}.safetensors",
-    params:
-        suite=str(SUITE_FILE),
-        directory=config["data"],
     log:
         f"{ROOT}/logs/data/{{dataset}}.log",
     conda:
         "../../environment.yml"
+    params:
+        suite=str(SUITE_FILE),
+        directory=config["data"],
     script:
         "../scripts/data.py"
 
@@ -22,17 +22,14 @@ rule base:
         rules.data.output,
     output:
         f"{ROOT}/bases/{{dataset}}/{{label}}/{{seed}}.json",
-    params:
-        suite=str(SUITE_FILE),
-        root=ROOT,
-        digests=lambda w: [
-            SUITE.base_digest(run.dataset, run.model, run.seed)
-            for run in SUITE.batches(("seed",))[w.dataset, w.label, w.seed]
-        ][:1],
     log:
         f"{ROOT}/logs/base/{{dataset}}/{{label}}/{{seed}}.log",
     conda:
         "../../environment.yml"
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        digest=lambda w: SUITE.base_job_digest((w.dataset, w.label, w.seed)),
     script:
         "../scripts/base.py"
 
@@ -44,14 +41,16 @@ rule prune:
         bases=rules.base.output,
     output:
         f"{ROOT}/batches/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.json",
-    params:
-        suite=str(SUITE_FILE),
-        root=ROOT,
-        digest=lambda w: SUITE.batch_digest((w.dataset, w.label, w.seed, w.method, w.ratio)),
     log:
         f"{ROOT}/logs/prune/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.log",
     conda:
         "../../environment.yml"
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        digest=lambda w: SUITE.prune_job_digest(
+            (w.dataset, w.label, w.seed, w.method, w.ratio)
+        ),
     script:
         "../scripts/prune.py"
 
@@ -62,14 +61,14 @@ rule latency:
         data_files,
     output:
         f"{ROOT}/latency.json",
-    params:
-        suite=str(SUITE_FILE),
-        root=ROOT,
-        shapes=SUITE.latency_digest,
-    threads: workflow.cores or 1
     log:
         f"{ROOT}/logs/latency.log",
     conda:
         "../../environment.yml"
+    threads: workflow.cores or 1
+    params:
+        suite=str(SUITE_FILE),
+        root=ROOT,
+        shapes=SUITE.latency_digest,
     script:
         "../scripts/latency.py"

@@ -10,7 +10,7 @@ from bench.stability import STABILITY, stability
 from bench.verdicts import as_text, verdicts
 
 with job(snakemake.log[0]):
-    suite = load_suite(Path(snakemake.params.suite))
+    suite = load_suite(Path(snakemake.input.suite))
     runs = tables.read(Path(snakemake.input.runs), tables.RUNS)
     answers = verdicts(suite, runs)
     tables.write(answers, tables.VERDICTS, Path(snakemake.output.verdicts))

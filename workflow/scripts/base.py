@@ -11,7 +11,7 @@ from bench.store import Store
 with job(snakemake.log[0], snakemake.threads):
     suite = load_suite(Path(snakemake.params.suite))
     dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
-    runs = suite.batches(("seed",))[dataset, label, token]
-    seeds = sorted({run.seed for run in runs})
-    train_bases(suite, Store(Path(snakemake.params.root)), dataset, runs[0].model, seeds)
+    bases = suite.base_jobs[dataset, label, token]
+    seeds = [seed for _, _, seed in bases]
+    train_bases(suite, Store(Path(snakemake.params.root)), dataset, bases[0][1], seeds)
     write_json(Path(snakemake.output[0]), {"seeds": seeds})

@@ -11,9 +11,9 @@ from bench.provenance import provenance
 from bench.store import Store
 
 with job(snakemake.log[0]):
-    suite = load_suite(Path(snakemake.params.suite))
+    suite = load_suite(Path(snakemake.input.suite))
     latencies = read_json_if_valid(Path(snakemake.input.latency[0]))
     runs, curves = tables.collected(suite, records(suite, Store(Path(snakemake.params.root))), latencies)
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
-    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.params.suite)))
+    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite)))

@@ -12,6 +12,6 @@ from nisp import inf_fs
 with job(snakemake.log[0], snakemake.threads):
     suite = load_suite(Path(snakemake.params.suite))
     w = snakemake.wildcards
-    runs = suite.batches()[w.dataset, w.label, w.seed, w.method, w.ratio]
+    runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]
     run_batch(suite, Store(Path(snakemake.params.root)), runs, ranking=inf_fs)
     write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs]})

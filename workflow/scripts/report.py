@@ -12,12 +12,12 @@ from bench.stability import STABILITY
 with job(snakemake.log[0]):
     paths = snakemake.input
     html = page(
-        suite=load_suite(Path(snakemake.params.suite)),
+        suite=load_suite(Path(paths.suite)),
         runs=tables.read(Path(paths.runs), tables.RUNS),
         verdicts=tables.read(Path(paths.verdicts), tables.VERDICTS),
         stability=tables.read(Path(paths.stability), STABILITY),
         provenance=read_json_if_valid(Path(paths.provenance)),
-        captions=read_json_if_valid(Path(paths.figures[0])),
-        figures=Path(paths.figures[0]).parent,
+        captions=read_json_if_valid(Path(paths.captions)),
+        figures=Path(paths.captions).parent,
     )
     write_text(Path(snakemake.output[0]), html)

@@ -1,0 +1,21 @@
+"""What a figure is drawn from, and what drawing it gives."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.suite import Suite
+
+Drawing = tuple[Figure, str] | None
+"""A figure and its caption; None where the suite has nothing to show in it."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """A suite and its tables; ``runs`` and ``curves`` carry the column ``label`` (bench.tables.labelled)."""
+
+    suite: Suite
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    verdicts: pd.DataFrame

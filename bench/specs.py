@@ -1,0 +1,168 @@
+"""The parts of a suite file: frozen objects that check what they are given."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from bench import plugins
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$", max_length=64)]
+Ratio = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+METRICS = ("top1_pruned", "top1_recalibrated", "top1_final", "ware", "agreement_top1", "score_seconds")
+
+
+class Strict(BaseModel):
+    """Frozen, and no key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _known(name: str, folders: tuple[str, ...], what: str) -> str:
+    names = plugins.available(folders)
+    if name not in names:
+        raise ValueError(f"{what} '{name}' is unknown: choose one of {', '.join(names)}")
+    return name
+
+
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, none of them twice."""
+    doubles = [value for index, value in enumerate(values) if value in values[:index]]
+    if doubles:
+        raise ValueError(f"{doubles[0]} is given twice")
+    return values
+
+
+class DatasetSpec(Strict):
+    """A data set by name, and the seed of its splits."""
+
+    name: Name
+    split_seed: Seed = 0
+
+    @field_validator("name")
+    @classmethod
+    def _exists(cls, name: str) -> str:
+        return _known(name, plugins.DATASETS, "data set")
+
+
+class Training(Strict):
+    """How base networks are trained; the fields of bench.training.Recipe."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["constant", "step", "cosine", "inv"] = "cosine"
+    augment: tuple[Literal["shift", "crop", "flip"], ...] = ()
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class TrainingTable(Strict):
+    """The default recipe, and by model label or family what differs from it."""
+
+    default: Training
+    models: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> "TrainingTable":
+        for name in self.models:
+            self.of(name)
+        return self
+
+    def of(self, *names: str) -> Training:
+        """The recipe of a model, the later of ``names`` overriding the earlier."""
+        merged = self.default.model_dump()
+        for name in names:
+            merged |= self.models.get(name, {})
+        return Training(**merged)
+
+
+class Finetuning(Strict):
+    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth)."""
+
+    epochs: int = Field(ge=1)
+    learning_rate_factor: float = Field(default=0.1, gt=0, le=1)
+
+
+class ModelSpec(Strict):
+    """A model family and, where it comes in several, a depth."""
+
+    name: Name
+    depth: int | None = None
+
+    @model_validator(mode="after")
+    def _exists(self) -> "ModelSpec":
+        _known(self.name, plugins.MODELS, "model")
+        depths = plugins.depths(self.name)
+        if self.depth is None and depths:
+            raise ValueError(f"model '{self.name}' needs a depth: one of {', '.join(map(str, depths))}")
+        if self.depth is not None and self.depth not in depths:
+            allowed = f"one of {', '.join(map(str, depths))}" if depths else "none, for it has one depth only"
+            raise ValueError(f"model '{self.name}' has no depth {self.depth}: choose {allowed}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name and depth in one word: plain-6."""
+        return self.name if self.depth is None else f"{self.name}-{self.depth}"
+
+
+class MethodSpec(Strict):
+    """criterion + reconstruction + recovery."""
+
+    criterion: Name
+    options: dict[str, Any] = {}
+    reconstruction: Literal["none", "least_squares"] = "none"
+    recovery: Literal["none", "recalibrate", "finetune", "scratch_paper", "scratch_e", "scratch_b"] = "none"
+
+    @model_validator(mode="after")
+    def _exists(self) -> "MethodSpec":
+        _known(self.criterion, plugins.CRITERIA, "criterion")
+        allowed = plugins.options(self.criterion)
+        for option in self.options:
+            if option not in allowed:
+                listed = ", ".join(allowed) or "none"
+                raise ValueError(f"criterion '{self.criterion}' has no option '{option}': it takes {listed}")
+        return self
+
+
+class Experiment(Strict):
+    """A grid: models x seeds x ratios x methods, on every data set of the suite."""
+
+    name: Name
+    models: tuple[ModelSpec, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    ratios: tuple[Ratio, ...] = Field(min_length=1)
+    methods: tuple[Name, ...] = Field(min_length=1)
+
+    _each_once = field_validator("seeds", "ratios", "methods", "models")(distinct)
+
+
+class Question(Strict):
+    """A claim, the comparison that decides it, and its primary metric: fixed before anything is run.
+
+    difference      subject is better than each of ``against``, in the mean over ``ratios``, model by model
+    noninferiority  subject is at most ``margin`` worse than each of ``against`` ('base' is the unpruned network),
+                    for every model and ratio
+    slope           subject changes less for the worse with each further layer than each of ``against``
+    """
+
+    id: Name
+    text: str
+    claim: str
+    kind: Literal["difference", "noninferiority", "slope"]
+    subject: Name
+    against: tuple[Name, ...] = Field(min_length=1)
+    metric: str
+    models: tuple[Name, ...] = Field(min_length=1)
+    ratios: tuple[Ratio, ...] = Field(min_length=1)
+    higher_is_better: bool = True
+    margin: float = Field(default=0.0, ge=0)
+
+    @field_validator("metric")
+    @classmethod
+    def _is_measured(cls, metric: str) -> str:
+        if metric not in METRICS:
+            raise ValueError(f"metric '{metric}' is unknown: choose one of {', '.join(METRICS)}")
+        return metric
