@@ -1,0 +1,60 @@
+"""What is needed to set the project up agrees with itself."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.M)
+
+
+def names(lines):
+    return {re.split(r"[\[<>=!;\s]", line.strip())[0].lower() for line in lines if line.strip() and line[0] != "#"}
+
+
+def locked():
+    return {name.lower(): version for name, version in REQUIREMENT.findall((ROOT / "requirements.lock").read_text())}
+
+
+def direct():
+    return names((ROOT / "requirements.in").read_text().splitlines())
+
+
+def test_the_lock_pins_every_direct_dependency_with_hashes():
+    assert direct() <= locked().keys()
+    text = (ROOT / "requirements.lock").read_text()
+    assert text.count("--hash=sha256:") >= len(locked())
+
+
+def test_the_conda_environment_has_the_locks_direct_dependencies():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    [pip] = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
+    assert dict(line.split("==") for line in pip) == {name: locked()[name] for name in direct()}
+
+
+def test_the_packages_dependencies_are_among_the_locked():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    assert names(wanted) <= locked().keys()
+
+
+def test_no_registry_is_named():
+    for name in ("requirements.lock", "environment.yml", "requirements.in", "Makefile", "pyproject.toml"):
+        assert not re.search(r"--(extra-)?index-url|https?://\S*(simple|pypi)", (ROOT / name).read_text()), name
+
+
+def test_imports_keep_to_the_layers():
+    """bench knows neither nisp nor baselines; nisp knows of the project the contract and its errors only."""
+    for folder, forbidden in (("bench", r"(nisp|baselines)\b"), ("nisp", r"(baselines|bench\.(?!contract|errors))")):
+        for file in (ROOT / folder).rglob("*.py"):
+            assert not re.search(rf"^\s*(from|import) {forbidden}", file.read_text(), re.M), file
+
+
+@pytest.mark.parametrize("target", ["help", "-n reproduce", "-n test"])
+def test_make_knows_its_targets(target):
+    done = subprocess.run(["make", *target.split()], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout
