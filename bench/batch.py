@@ -1,6 +1,7 @@
 """What one job of a suite does: train base networks, or carry out the runs of one batch."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby
 
 import torch
@@ -10,9 +11,10 @@ from bench import plugins
 from bench.data import Dataset
 from bench.experiment import Base, Method, Protocol, Ranking, prepared, run
 from bench.progress import Progress
+from bench.records import Store, load_record, save_record
 from bench.specs import ModelSpec
-from bench.store import Store, device, load_dataset, load_record, load_weights, save_record, save_weights
 from bench.suite import Run, Suite
+from bench.tensors import device, load_dataset, load_weights, save_weights
 from bench.training import Recipe, train
 
 
@@ -75,7 +77,7 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
         base = stored_base(suite, store, dataset, runs_of_base[0].model, seed, ranking)
         for r in runs_of_base:
             row, curve, _ = run(base, method(suite, r.method), protocol(suite, r.model), r.ratio, r.seed)
-            save_record(store.record_of(r), suite.run_digest(r), row, curve)
+            save_record(store.record_of(r), suite.run_digest(r), row, [asdict(epoch) for epoch in curve])
             progress.step()
 
 

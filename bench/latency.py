@@ -6,9 +6,10 @@ from bench.batch import untrained
 from bench.measure import latencies_ms
 from bench.models import classifier_name
 from bench.progress import Progress
-from bench.store import Store, device, load_dataset
+from bench.records import Store
 from bench.suite import Suite
 from bench.surgery import anatomy, keep_plan, prune
+from bench.tensors import device, load_dataset
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:

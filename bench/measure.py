@@ -5,10 +5,13 @@ import time
 from dataclasses import dataclass
 
 import torch
-from ptflops import get_model_complexity_info
 from torch import Tensor, nn
 
 from bench.data import Split
+from bench.hidden import hidden
+
+with hidden("timm", "torchvision"):
+    from ptflops import get_model_complexity_info
 
 EVALUATION_BATCH = 512
 

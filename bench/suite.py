@@ -22,10 +22,17 @@ from bench.specs import (
     distinct,
 )
 
-TRAINING_CODE = ("bench/augment.py", "bench/measure.py", "bench/schedule.py", "bench/training.py")
+TRAINING_CODE = (
+    "bench/augment.py",
+    "bench/data/__init__.py",
+    "bench/measure.py",
+    "bench/schedule.py",
+    "bench/training.py",
+)
 PRUNING_CODE = (
-    "bench/contract.py", "bench/experiment.py", "bench/patches.py", "bench/reconstruction.py", "bench/surgery.py",
-    "baselines/_greedy.py", "nisp/absolute.py", "nisp/inf_fs.py", "nisp/propagation.py", "nisp/responses.py",
+    "bench/contract.py", "bench/experiment.py", "bench/models/__init__.py", "bench/patches.py",
+    "bench/reconstruction.py", "bench/surgery.py", "baselines/_greedy.py",
+    "nisp/absolute.py", "nisp/inf_fs.py", "nisp/propagation.py", "nisp/responses.py",
 )  # fmt: skip
 
 
@@ -71,6 +78,10 @@ class Suite(Strict):
                     allowed = ", ".join(self.methods)
                     raise ValueError(f"experiment '{experiment.name}' names the method '{method}': choose of {allowed}")
         labels = {model.label for model in self.models}
+        known = labels | {model.name for model in self.models}
+        for name in self.training.models:
+            if name not in known:
+                raise ValueError(f"training.models names the model '{name}': choose of {', '.join(sorted(known))}")
         cells = {(run.model.label, run.method, run.ratio) for run in self.runs}
         for question in self.questions:
             for label in question.models:

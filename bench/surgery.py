@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch_pruning as tp
 from torch import Tensor, nn
 
 from bench.contract import Consumer, Group, silence
 from bench.errors import UserError
+from bench.hidden import hidden
+
+with hidden("timm", "torchvision"):
+    import torch_pruning as tp
 
 Remove = Callable[[nn.Module, list[int]], nn.Module]
 

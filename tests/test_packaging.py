@@ -33,7 +33,7 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
 def test_the_conda_environment_has_the_locks_direct_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     [pip] = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
-    assert dict(line.split("==") for line in pip) == {name: locked()[name] for name in direct()}
+    assert dict(line.lower().split("==") for line in pip) == {name: locked()[name] for name in direct()}
 
 
 def test_the_packages_dependencies_are_among_the_locked():

@@ -36,6 +36,7 @@ def draw_all(results: Results, folder: Path) -> None:
                 # No dates inside, so that the same tables give the same files.
                 metadata = {"CreationDate": None} if suffix == "pdf" else {"Software": None}
                 figure.savefig(temporary, format=suffix, metadata=metadata)
+            figure.set_layout_engine("none")  # laid out once, for both
         plt.close(figure)
         captions[name] = caption
     if not captions:

@@ -150,7 +150,11 @@ def test_binary_files_are_told(tmp_path):
         load_suite(tmp_path / "mine.yaml")
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_no_content_ends_in_a_traceback(tmp_path_factory, content):
     file = tmp_path_factory.mktemp("any") / "mine.yaml"
     file.write_text(yaml.safe_dump({**SMALL, "experiments": content}))

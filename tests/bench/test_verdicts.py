@@ -24,9 +24,12 @@ def suite(**question):
         methods={name: {"criterion": name} for name in ("nisp", "random", "magnitude")},
         experiments=[
             {
-                "name": "e", "models": [{"name": "plain", "depth": d} for d in DEPTHS], "seeds": range(6),
-                "ratios": [0.25, 0.5], "methods": ["nisp", "random", "magnitude"],
-            }  # fmt: skip
+                "name": "e",
+                "models": [{"name": "plain", "depth": d} for d in DEPTHS],
+                "seeds": range(6),
+                "ratios": [0.25, 0.5],
+                "methods": ["nisp", "random", "magnitude"],
+            }
         ],
         questions=[defaults | question],
     )
@@ -51,7 +54,10 @@ def test_a_difference_is_the_mean_over_ratios_model_by_model():
     runs = table(lambda m, d, r: {"nisp": 0, "random": 5 if r == 0.5 else 1, "magnitude": -4}[m], noise=0.2)
     answers = verdicts(suite(against=["random", "magnitude"]), runs)
     assert list(answers["setting"]) == ["plain-4", "plain-6", "plain-8"] * 2
-    for comparison, expected, decided in (("nisp vs random", 3, "supported"), ("nisp vs magnitude", -4, "contradicted")):
+    for comparison, expected, decided in (
+        ("nisp vs random", 3, "supported"),
+        ("nisp vs magnitude", -4, "contradicted"),
+    ):
         rows = answers[answers["comparison"] == comparison]
         assert rows["difference"].to_numpy() == pytest.approx([expected] * 3, abs=0.4)
         assert (rows["verdict"] == decided).all() and (rows["n_seeds"] == 6).all()

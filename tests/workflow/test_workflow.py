@@ -13,7 +13,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-MEASURED_TIMES = ("latency_base_ms", "latency_ms", "latency_large_base_ms", "latency_large_ms", "score_seconds", "seconds")
+MEASURED_TIMES = (
+    "latency_base_ms",
+    "latency_ms",
+    "latency_large_base_ms",
+    "latency_large_ms",
+    "score_seconds",
+    "seconds",
+)
 TOY = '''"""Toy: keep the first channels."""
 
 import torch
@@ -58,7 +65,13 @@ def start(project, *arguments):
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        command,
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -171,7 +184,10 @@ def test_killed_and_started_again_it_gives_the_same_tables(project, finished):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"experiments": [{**SUITE["experiments"][0], "ratios": [1.2]}]}, "experiments.0.ratios.0: Input should be less than 1"),
+        (
+            {"experiments": [{**SUITE["experiments"][0], "ratios": [1.2]}]},
+            "experiments.0.ratios.0: Input should be less than 1",
+        ),
         ({"methods": {"nisp": {"criterion": "nips"}}}, "criterion 'nips' is unknown: choose one of"),
     ],
 )

@@ -16,7 +16,6 @@ rule collect:
     conda:
         "../../environment.yml"
     params:
-        root=lambda wildcards, output: Path(output.runs).parents[1],
         code=fingerprint(("bench/tables.py",)),
     script:
         "../scripts/collect.py"
@@ -62,7 +61,6 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        root=lambda wildcards, output: Path(output.captions).parents[1],
         code=fingerprint(figure_code()),
     script:
         "../scripts/draw.py"
@@ -79,8 +77,6 @@ rule figures:
         f"{ROOT}/logs/figures.log",
     conda:
         "../../environment.yml"
-    params:
-        root=ROOT,
     script:
         "../scripts/draw.py"
 

@@ -11,7 +11,6 @@ rule data:
         "../../environment.yml"
     params:
         suite=str(SUITE_FILE),
-        directory=config["data"],
     script:
         "../scripts/data.py"
 
@@ -28,7 +27,6 @@ rule base:
         "../../environment.yml"
     params:
         suite=str(SUITE_FILE),
-        root=ROOT,
         digest=lambda w: SUITE.base_job_digest((w.dataset, w.label, w.seed)),
     script:
         "../scripts/base.py"
@@ -47,7 +45,6 @@ rule prune:
         "../../environment.yml"
     params:
         suite=str(SUITE_FILE),
-        root=ROOT,
         digest=lambda w: SUITE.prune_job_digest(
             (w.dataset, w.label, w.seed, w.method, w.ratio)
         ),
@@ -68,7 +65,6 @@ rule latency:
     threads: workflow.cores or 1
     params:
         suite=str(SUITE_FILE),
-        root=ROOT,
         shapes=SUITE.latency_digest,
     script:
         "../scripts/latency.py"

@@ -6,12 +6,12 @@ from bench.batch import train_bases
 from bench.config import load_suite
 from bench.files import write_json
 from bench.job import job
-from bench.store import Store
+from bench.records import Store
 
 with job(snakemake.log[0], snakemake.threads):
     suite = load_suite(Path(snakemake.params.suite))
     dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
     bases = suite.base_jobs[dataset, label, token]
     seeds = [seed for _, _, seed in bases]
-    train_bases(suite, Store(Path(snakemake.params.root)), dataset, bases[0][1], seeds)
+    train_bases(suite, Store(Path(snakemake.config["results"], suite.suite)), dataset, bases[0][1], seeds)
     write_json(Path(snakemake.output[0]), {"seeds": seeds})

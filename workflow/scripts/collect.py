@@ -3,17 +3,18 @@
 from pathlib import Path
 
 from bench import tables
-from bench.collect import records
 from bench.config import load_suite
 from bench.files import read_json_if_valid, write_json
 from bench.job import job
 from bench.provenance import provenance
-from bench.store import Store
+from bench.records import Store, all_records
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))
     latencies = read_json_if_valid(Path(snakemake.input.latency[0]))
-    runs, curves = tables.collected(suite, records(suite, Store(Path(snakemake.params.root))), latencies)
+    runs, curves = tables.collected(
+        suite, all_records(suite, Store(Path(snakemake.config["results"], suite.suite))), latencies
+    )
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
     write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite)))

@@ -9,9 +9,10 @@ from bench.figures._results import Results
 from bench.job import job
 
 with job(snakemake.log[0]):
-    root = Path(snakemake.params.root)
+    suite = load_suite(Path(snakemake.input.suite))
+    root = Path(snakemake.config["results"], suite.suite)
     results = Results(
-        suite=load_suite(Path(snakemake.input.suite)),
+        suite=suite,
         runs=tables.labelled(tables.read(root / "tables/runs.csv", tables.RUNS)),
         curves=tables.labelled(tables.read(root / "tables/curves.csv", tables.CURVES)),
         verdicts=tables.read(root / "tables/verdicts.csv", tables.VERDICTS),

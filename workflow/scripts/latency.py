@@ -6,8 +6,10 @@ from bench.config import load_suite
 from bench.files import write_json
 from bench.job import job
 from bench.latency import measure_latencies
-from bench.store import Store
+from bench.records import Store
 
 with job(snakemake.log[0], threads=1):
     suite = load_suite(Path(snakemake.params.suite))
-    write_json(Path(snakemake.output[0]), measure_latencies(suite, Store(Path(snakemake.params.root))))
+    write_json(
+        Path(snakemake.output[0]), measure_latencies(suite, Store(Path(snakemake.config["results"], suite.suite)))
+    )

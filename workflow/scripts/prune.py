@@ -6,12 +6,12 @@ from bench.batch import run_batch
 from bench.config import load_suite
 from bench.files import write_json
 from bench.job import job
-from bench.store import Store
+from bench.records import Store
 from nisp import inf_fs
 
 with job(snakemake.log[0], snakemake.threads):
     suite = load_suite(Path(snakemake.params.suite))
     w = snakemake.wildcards
     runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]
-    run_batch(suite, Store(Path(snakemake.params.root)), runs, ranking=inf_fs)
+    run_batch(suite, Store(Path(snakemake.config["results"], suite.suite)), runs, ranking=inf_fs)
     write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs]})

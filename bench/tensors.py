@@ -1,12 +1,6 @@
-"""Where a suite's intermediate results lie, and what makes one of them still valid.
+"""Data sets and weights on disk, as safetensors."""
 
-Each is a file that carries the digest of all it depends on. A file with another digest, or a broken one, counts
-as missing and is made anew; so a killed job, started again, does only what is left.
-"""
-
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,29 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bench.data import Dataset, Split
-from bench.files import read_json_if_valid, replacing, write_json
-from bench.suite import Run
-from bench.training import Epoch
-
-
-@dataclass(frozen=True)
-class Store:
-    """The directory results/<suite>."""
-
-    root: Path
-
-    def data(self, dataset: str) -> Path:
-        """A data set's splits."""
-        return self.root / "data" / f"{dataset}.safetensors"
-
-    def base(self, dataset: str, label: str, seed: int) -> Path:
-        """Weights of a base network."""
-        return self.root / "bases" / dataset / label / f"{seed}.safetensors"
-
-    def record_of(self, run: Run) -> Path:
-        """What was measured of one run."""
-        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.ratio:g}.json")
-        return self.root.joinpath("records", *cell)
+from bench.errors import UserError
+from bench.files import replacing
 
 
 def save_dataset(path: Path, dataset: Dataset) -> None:
@@ -51,7 +24,14 @@ def save_dataset(path: Path, dataset: Dataset) -> None:
 
 
 def load_dataset(path: Path) -> Dataset:
-    """The data set that ``save_dataset`` wrote."""
+    """The data set that ``save_dataset`` wrote; UserError for a broken file."""
+    try:
+        return _loaded(path)
+    except SafetensorError as error:
+        raise UserError(f"the data file {path} is broken ({error}): delete it and run again") from None
+
+
+def _loaded(path: Path) -> Dataset:
     with safe_open(path, "pt") as file:
         meta = file.metadata()
         train, validation, test = (
@@ -78,17 +58,6 @@ def load_weights(path: Path, model: nn.Module, digest: str) -> bool:
     except (FileNotFoundError, SafetensorError, RuntimeError):
         return False
     return True
-
-
-def save_record(path: Path, digest: str, row: dict[str, Any], curve: list[Epoch]) -> None:
-    """One run's measured columns and its learning curve."""
-    write_json(path, {"digest": digest, "row": row, "curve": [asdict(epoch) for epoch in curve]})
-
-
-def load_record(path: Path, digest: str) -> dict[str, Any] | None:
-    """The record saved under the same digest, or None."""
-    content = read_json_if_valid(path)
-    return content if isinstance(content, dict) and content.get("digest") == digest else None
 
 
 def device() -> torch.device:
