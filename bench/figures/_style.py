@@ -10,9 +10,11 @@ from matplotlib.figure import Figure
 
 from bench.suite import Suite
 
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#8C6D1F")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#882255", "#000000")
+"""Okabe and Ito's, with brown and wine in place of yellow, which does not show on white."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "p", "<", ">")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1)))
+SCRATCH = ("#000000", "#666666", "#A0A0A0")
 NAMES = {"lenet": "LeNet", "plain": "Plain", "resnet": "ResNet"}
 
 
@@ -28,12 +30,20 @@ def apply() -> None:
     )  # fmt: skip
 
 
-def look(method: str, methods: Sequence[str]) -> dict[str, Any]:
-    """Colour, marker and dash of a method; NISP's own line is always the first and the thickest."""
-    order = sorted(methods, key=lambda name: (name.split("+")[0] != "nisp", list(methods).index(name)))
-    index = order.index(method)
-    look = {"color": OKABE_ITO[index % 8], "marker": MARKERS[index % 8], "linestyle": DASHES[index % 8]}
-    return look | ({"linewidth": 2.4, "zorder": 5} if index == 0 else {})
+def look(suite: Suite, method: str) -> dict[str, Any]:
+    """Colour, marker and dash of a method: one for each criterion in all figures, greys for training from scratch.
+
+    NISP's own line is the thickest.
+    """
+    spec = suite.methods[method]
+    kin = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
+    criteria = list(dict.fromkeys(other.criterion for other in kin))
+    if spec.recovery.startswith("scratch"):
+        index = ("scratch_paper", "scratch_e", "scratch_b").index(spec.recovery)
+        return {"color": SCRATCH[index], "marker": MARKERS[9 + index], "linestyle": DASHES[1 + index]}
+    index = criteria.index(spec.criterion)
+    style = {"color": COLOURS[index % 9], "marker": MARKERS[index % 9], "linestyle": DASHES[index % 9]}
+    return style | ({"linewidth": 2.4, "zorder": 5} if spec.criterion == "nisp" else {})
 
 
 def title(label: str) -> str:
@@ -42,17 +52,17 @@ def title(label: str) -> str:
     return "-".join(part for part in (NAMES.get(family, family), depth) if part)
 
 
-def line(axes: Axes, rows: pd.DataFrame, x: str, y: str, methods: Sequence[str], band: bool = True) -> None:
-    """Mean over seeds of ``y`` against ``x`` for each method, with a band of one standard deviation."""
+def line(axes: Axes, suite: Suite, rows: pd.DataFrame, x: str, y: str, methods: Sequence[str]) -> None:
+    """Mean over seeds of ``y`` against ``x`` for each method; NISP's with a band of one standard deviation."""
     for method in methods:
         grouped = rows[rows["method"] == method].groupby(x)[y].agg(["mean", "std"]).dropna(subset="mean")
         if grouped.empty:
             continue
-        style = look(method, methods)
+        style = look(suite, method)
         axes.plot(grouped.index, grouped["mean"], label=method, **style)
-        if band:
+        if suite.methods[method].criterion == "nisp":
             low, high = grouped["mean"] - grouped["std"].fillna(0), grouped["mean"] + grouped["std"].fillna(0)
-            axes.fill_between(grouped.index, low, high, color=style["color"], alpha=0.10, linewidth=0)
+            axes.fill_between(grouped.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def grid(rows: int, columns: int, height: float = 2.5, **kwargs: Any) -> tuple[Figure, Any]:

@@ -22,11 +22,9 @@ def draw(results: Results) -> Drawing:
     figure, panels = style.grid(len(stages), len(models), 2.5, sharey="row")
     for row, (stage, rows, _) in zip(panels, stages, strict=True):
         methods = style.methods_of(results.suite, rows[rows["label"].isin(models)])
-        if len(methods) > 8:
-            methods = [m for m in methods if not m.startswith("nisp_")]
         for axes, model in zip(row, models, strict=True):
             part = rows[rows["label"] == model]
-            style.line(axes, part, "macs_left", "top1_final", methods, band=False)
+            style.line(axes, results.suite, part, "macs_left", "top1_final", methods)
             axes.axhline(runs.loc[runs["label"] == model, "top1_base"].mean(), color="#777777", linewidth=0.8)
             axes.set_title(f"{style.title(model)}, {stage}")
             axes.set_xlim(105, 0)

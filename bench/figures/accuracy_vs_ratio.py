@@ -21,12 +21,12 @@ def draw(results: Results) -> Drawing:
     stages = [stage for stage in stages if not stage[1].empty]
     if not models or not stages:
         return None
-    figure, panels = style.grid(len(stages), len(models), 2.2, sharex=True, sharey=True)
+    figure, panels = style.grid(len(stages), len(models), 2.2, sharex=True, sharey="row")
     for row, (stage, rows, metric) in zip(panels, stages, strict=True):
         methods = style.methods_of(results.suite, rows)
         for axes, model in zip(row, models, strict=True):
             part = rows[rows["label"] == model]
-            style.line(axes, part, "ratio", metric, methods, band=False)
+            style.line(axes, results.suite, part, "ratio", metric, methods)
             axes.axhline(part["top1_base"].mean(), color="#777777", linewidth=0.8, label="unpruned network")
             axes.set_title(f"{style.title(model)}, {stage}")
         row[0].set_ylabel("top-1 (%)")
@@ -34,7 +34,8 @@ def draw(results: Results) -> Drawing:
         axes.set_xlabel("pruning ratio")
     style.legend(figure, panels.flat, 4)
     return figure, (
-        "Test accuracy against the pruning ratio of every group, mean over seeds. Top: right after channels are "
+        "Test accuracy against the pruning ratio of every group, mean over seeds, with a band of one "
+        "standard deviation for NISP. Top: right after channels are "
         "removed. Middle: with batch-norm statistics re-estimated on training images (LeNet has none). "
         "Bottom: with the next layers re-solved by least squares and statistics re-estimated."
     )

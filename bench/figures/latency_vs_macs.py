@@ -21,9 +21,9 @@ def draw(results: Results) -> Drawing:
                 100 * part["macs"] / part["macs_base"],
                 100 * part[pruned] / part[base],
                 label=style.title(label),
-                color=style.OKABE_ITO[index % 8],
-                marker=style.MARKERS[index % 8],
-                linestyle=style.DASHES[index % 8],
+                color=style.COLOURS[index % 9],
+                marker=style.MARKERS[index % 9],
+                linestyle=style.DASHES[index % 9],
             )
         axes.set_title(f"batch {batch}")
         axes.set_xlabel("MACs left (%)")

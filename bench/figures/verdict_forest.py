@@ -35,7 +35,7 @@ def draw(results: Results) -> Drawing:
             rows.index, [f"{r.comparison.split(' vs ')[1]}  ·  {r.setting}" for r in rows.itertuples()], fontsize=6.5
         )
         axes.set_ylim(-0.7, len(rows) - 0.3)
-        sign = "" if question.higher_is_better else " (sign turned: right is better)"
+        sign = "" if question.higher_is_better else ", sign turned"
         axes.set_title(f"{question.id}: {question.subject} minus …, {rows['metric'][0]}{sign}", loc="left")
         if not question.higher_is_better or question.kind == "slope":
             axes.ticklabel_format(axis="x", style="sci", scilimits=(-2, 3))

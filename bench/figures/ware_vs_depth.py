@@ -1,35 +1,37 @@
-"""WARE, the weighted error of the final responses, against depth."""
+"""What depth does: WARE, the weighted error of the final responses, and accuracy."""
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
 
 NUMBER = 4
+MEASURES = (("ware", "WARE"), ("top1_final", "top-1 (%)"))
 
 
 def draw(results: Results) -> Drawing:
-    """Rows are families of models, columns are ratios."""
-    runs = style.untrained(results.runs).dropna(subset="ware")
+    """Rows are families of models and what is measured of them, columns are ratios."""
+    suite, runs = results.suite, style.untrained(results.runs).dropna(subset="ware")
     depths = runs.groupby(["model", "method", "ratio"])["depth"].nunique()
     wide = depths[depths >= 3].reset_index()
     if wide.empty:
         return None
-    families = [
-        name for name in dict.fromkeys(model.name for model in results.suite.models) if name in set(wide["model"])
-    ]
+    families = [name for name in dict.fromkeys(model.name for model in suite.models) if name in set(wide["model"])]
     ratios = sorted(wide["ratio"].unique())
-    methods = [method for method in results.suite.methods if method in set(wide["method"])]
-    figure, panels = style.grid(len(families), len(ratios), 2.5, sharey="row")
-    for row, family in zip(panels, families, strict=True):
+    methods = [method for method in suite.methods if method in set(wide["method"])]
+    rows = [(family, *measure) for family in families for measure in MEASURES]
+    figure, panels = style.grid(len(rows), len(ratios), 1.9, sharex="row", sharey="row")
+    for row, (family, metric, name) in zip(panels, rows, strict=True):
         for axes, ratio in zip(row, ratios, strict=True):
-            style.line(axes, runs[(runs["model"] == family) & (runs["ratio"] == ratio)], "depth", "ware", methods)
+            part = runs[(runs["model"] == family) & (runs["ratio"] == ratio)]
+            style.line(axes, suite, part, "depth", metric, methods)
             axes.set_title(f"{style.NAMES.get(family, family)}, ratio {ratio:g}")
-            axes.set_xticks(sorted(runs.loc[(runs["model"] == family) & (runs["ratio"] == ratio), "depth"].unique()))
-            axes.set_xlabel("layers")
-            axes.set_ylim(bottom=0)
-        row[0].set_ylabel("WARE")
+            axes.set_xticks(sorted(part["depth"].unique()))
+        row[0].set_ylim(bottom=0 if metric == "ware" else None)
+        row[0].set_ylabel(name)
+    for axes in panels[-1]:
+        axes.set_xlabel("layers")
     style.legend(figure, panels.flat, 4)
     return figure, (
-        "Weighted average relative error of the final responses that were kept, after recalibration and without "
-        "training, on validation images: 0 is perfect, 1 as bad as answering zero. Mean over seeds, band of one "
-        "standard deviation."
+        "WARE is the weighted average relative error of the final responses that were kept, after recalibration and "
+        "without training, on validation images: 0 is perfect, 1 as bad as answering zero. Below it, test accuracy of "
+        "the same networks. Mean over seeds, with a band of one standard deviation for NISP."
     )
