@@ -14,7 +14,7 @@ setup: .venv/installed  ## make .venv and install the locked requirements
 	$(PYTHON) -c 'import sys; sys.exit("nisp-bench needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --requirements requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --compile-bytecode --require-hashes --requirements requirements.lock
 	touch $@
 
 reproduce: setup  ## run the default suite end to end and print its verdicts

@@ -11,6 +11,7 @@ from bench import plugins
 from bench.data import Dataset
 from bench.experiment import Base, Method, Protocol, Ranking, prepared, run
 from bench.progress import Progress
+from bench.provenance import origin
 from bench.records import Store, load_record, save_record
 from bench.specs import ModelSpec
 from bench.suite import Run, Suite
@@ -77,7 +78,8 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
         base = stored_base(suite, store, dataset, runs_of_base[0].model, seed, ranking)
         for r in runs_of_base:
             row, curve, _ = run(base, method(suite, r.method), protocol(suite, r.model), r.ratio, r.seed)
-            save_record(store.record_of(r), suite.run_digest(r), row, [asdict(epoch) for epoch in curve])
+            epochs = [asdict(epoch) for epoch in curve]
+            save_record(store.record_of(r), suite.run_digest(r), row, epochs, origin(device().type))
             progress.step()
 
 

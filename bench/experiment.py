@@ -89,7 +89,7 @@ def run(
     kept = {name: kept_channels(scores[name], keep) for name, keep in plan.items()}
 
     model = prune(base.model, base.anatomy, kept)
-    error = removal_error(base.model, model, base.anatomy, kept, calibration.images[:16])
+    error = removal_error(base.model, model, base.anatomy, kept, calibration.images[:4])
     if method.reconstruction == "least_squares":
         silenced = copy.deepcopy(base.model)
         for group in groups:

@@ -33,9 +33,11 @@ class Store:
         return self.root.joinpath("records", *cell)
 
 
-def save_record(path: Path, digest: str, row: dict[str, Any], curve: list[dict[str, Any]]) -> None:
-    """One run's measured columns and its learning curve."""
-    write_json(path, {"digest": digest, "row": row, "curve": curve})
+def save_record(
+    path: Path, digest: str, row: dict[str, Any], curve: list[dict[str, Any]], origin: dict[str, Any]
+) -> None:
+    """One run's measured columns, its learning curve, and the code and machine that made them."""
+    write_json(path, {"digest": digest, "row": row, "curve": curve, "origin": origin})
 
 
 def load_record(path: Path, digest: str) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
 from bench import __version__
+from bench.answers import Reductions, answer, reductions
 from bench.plugins import ROOT
 from bench.specs import Question
 from bench.suite import Suite
@@ -29,10 +30,11 @@ def page(
     template = Environment(
         loader=FileSystemLoader(ROOT / "workflow" / "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("report.html.j2")
+    removed = reductions(runs)
     return template.render(
         suite=suite,
         version=__version__,
-        answers=[_answer(question, verdicts) for question in suite.questions],
+        answers=[_answer(question, verdicts, removed) for question in suite.questions],
         accuracy=_accuracy(suite, labelled(runs)),
         sizes=_sizes(labelled(runs)),
         stability=stability.to_dict("records"),
@@ -48,10 +50,9 @@ def page(
     )
 
 
-def _answer(question: Question, verdicts: pd.DataFrame) -> dict[str, Any]:
+def _answer(question: Question, verdicts: pd.DataFrame, removed: Reductions) -> dict[str, Any]:
     """A question's rows, and what they say in one sentence."""
     rows = verdicts[verdicts["question"] == question.id]
-    counts = {kind: int((rows["verdict"] == kind).sum()) for kind in KINDS}
     by_comparison = {
         name: {kind: int((group["verdict"] == kind).sum()) for kind in KINDS}
         for name, group in rows.groupby("comparison", sort=False)
@@ -59,28 +60,9 @@ def _answer(question: Question, verdicts: pd.DataFrame) -> dict[str, Any]:
     return {
         "question": question,
         "rows": rows.to_dict("records"),
-        "sentence": _sentence(counts),
+        "sentence": answer(question, verdicts, removed),
         "by_comparison": by_comparison,
     }
-
-
-def _sentence(counts: dict[str, int]) -> str:
-    """The overall answer, computed from the counts of verdicts."""
-    total = sum(counts.values())
-    if counts["supported"] == total:
-        return f"Yes: the claim is supported in all {total} comparisons."
-    if counts["contradicted"] == total:
-        return f"No: the claim is contradicted in all {total} comparisons."
-    if counts["supported"] and counts["contradicted"]:
-        start = "It depends on the comparison"
-    elif counts["supported"]:
-        start = "In part"
-    elif counts["contradicted"]:
-        start = "Rather not"
-    else:
-        start = "Undecided at this number of seeds"
-    listed = ", ".join(f"{k} in {counts[k]}" for k in KINDS)
-    return f"{start}: of {total} comparisons the claim is {listed}."
 
 
 def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -112,8 +94,9 @@ def _sizes(runs: pd.DataFrame) -> list[dict[str, Any]]:
 def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     for key, value in values.items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
-        rows.append((key.replace("_", " "), text))
+        for part in value if isinstance(value, list) else [value]:
+            text = ", ".join(f"{k} {v}" for k, v in part.items()) if isinstance(part, dict) else str(part)
+            rows.append((key.replace("_", " "), text))
     return rows
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pandera.pandas as pa
 from scipy.stats import kendalltau
 
-from bench.tables import labelled
+from bench.tables import framed, labelled
 
 STABILITY = pa.DataFrameSchema(
     {
@@ -37,7 +37,7 @@ def stability(runs: pd.DataFrame) -> pd.DataFrame:
             taus = list(_taus(means))
             if taus:
                 rows.append((between, kind, len(means), len(taus), sum(taus) / len(taus), min(taus)))
-    return pd.DataFrame(rows, columns=list(STABILITY.columns))
+    return framed(rows, STABILITY)
 
 
 def _taus(means: pd.DataFrame) -> Iterator[float]:

@@ -1,5 +1,6 @@
 """The tables of a suite: their columns, and how they are put together from the records."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +101,14 @@ def collected(
         latency = measured[run.dataset, run.model.label, run.ratio]
         rows.append({**key, **composition, "ratio": run.ratio, **record["row"], **latency})
         epochs += [{**key, "ratio": run.ratio, **epoch} for epoch in record["curve"]]
-    return _framed(rows, RUNS), _framed(epochs, CURVES)
+    return framed(rows, RUNS), framed(epochs, CURVES)
 
 
-def _framed(rows: list[dict[str, Any]], schema: pa.DataFrameSchema) -> pd.DataFrame:
+def framed(rows: Sequence[Any], schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """The rows (mappings, or tuples in the schema's order; none is fine too) as a table that fits the schema."""
     frame = pd.DataFrame(rows, columns=list(schema.columns))
-    return schema.validate(frame.astype({"depth": "Int64"}) if "depth" in frame else frame)
+    untyped = {"depth"} & set(frame.columns) if rows else frame.columns
+    return schema.validate(frame.astype({name: str(schema.columns[name].dtype) for name in untyped}))
 
 
 def write(frame: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> None:

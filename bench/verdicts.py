@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from bench.answers import Reductions, answer, cell_setting
 from bench.specs import Question
 from bench.statistics import Paired, holm, paired_bootstrap
 from bench.suite import Suite
-from bench.tables import VERDICTS, labelled
+from bench.tables import VERDICTS, framed, labelled
 
 LEVEL = 0.05
 
@@ -35,7 +36,7 @@ def verdicts(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
                     "verdict": verdict(result, p, -question.margin),
                 }
             )
-    return VERDICTS.validate(pd.DataFrame(rows, columns=list(VERDICTS.columns)))
+    return framed(rows, VERDICTS)
 
 
 def verdict(result: Paired, p: float, null: float) -> str:
@@ -65,7 +66,7 @@ def _comparisons(question: Question, runs: pd.DataFrame) -> Iterator[tuple[str, 
         elif question.kind == "noninferiority":
             for label, group in _grouped(values, "label", question.models):
                 for ratio, cell in group.groupby("ratio"):
-                    yield against, f"{label} at {ratio:g}", paired_bootstrap(cell.to_numpy(), null=-question.margin)
+                    yield against, cell_setting(label, ratio), paired_bootstrap(cell.to_numpy(), null=-question.margin)
         else:
             by_depth = values.groupby(["dataset", "seed", "depth"]).mean().unstack("depth").dropna()
             slopes = np.polyfit(by_depth.columns.astype(float), by_depth.to_numpy().T, 1)[0]
@@ -88,13 +89,14 @@ def _grouped(values: pd.Series, level: str, order: tuple[str, ...]) -> Iterator[
     return ((name, groups[name]) for name in order if name in groups)
 
 
-def as_text(suite: Suite, answers: pd.DataFrame) -> str:
-    """The verdict table for a terminal: each question, its claim, and one line a comparison."""
+def as_text(suite: Suite, answers: pd.DataFrame, removed: Reductions) -> str:
+    """The verdict table for a terminal: each question, its claim, its answer, and one line a comparison."""
     lines = []
     for question in suite.questions:
         rows = answers[answers["question"] == question.id]
         lines += ["", *textwrap.wrap(f"{question.id}: {question.text}", 100)]
-        lines += textwrap.wrap(f"Claim: {question.claim}", 100, initial_indent="  ", subsequent_indent="  ")
+        for line in (f"Claim: {question.claim}", f"Answer: {answer(question, answers, removed)}"):
+            lines += textwrap.wrap(line, 100, initial_indent="  ", subsequent_indent="  ")
         lines.append(
             f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<19}{'p':>6}  verdict"
         )

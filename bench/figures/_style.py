@@ -33,7 +33,7 @@ def apply() -> None:
 def look(suite: Suite, method: str) -> dict[str, Any]:
     """Colour, marker and dash of a method: one for each criterion in all figures, greys for training from scratch.
 
-    NISP's own line is the thickest.
+    Markers are hollow where the next layers were re-solved by least squares. NISP's own line is the thickest.
     """
     spec = suite.methods[method]
     kin = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
@@ -43,6 +43,8 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
         return {"color": SCRATCH[index], "marker": MARKERS[9 + index], "linestyle": DASHES[1 + index]}
     index = criteria.index(spec.criterion)
     style = {"color": COLOURS[index % 9], "marker": MARKERS[index % 9], "linestyle": DASHES[index % 9]}
+    if spec.reconstruction == "least_squares":
+        style["markerfacecolor"] = "white"
     return style | ({"linewidth": 2.4, "zorder": 5} if spec.criterion == "nisp" else {})
 
 
@@ -52,17 +54,22 @@ def title(label: str) -> str:
     return "-".join(part for part in (NAMES.get(family, family), depth) if part)
 
 
-def line(axes: Axes, suite: Suite, rows: pd.DataFrame, x: str, y: str, methods: Sequence[str]) -> None:
-    """Mean over seeds of ``y`` against ``x`` for each method; NISP's with a band of one standard deviation."""
+def line(
+    axes: Axes, suite: Suite, rows: pd.DataFrame, x: str, y: str, methods: Sequence[str], bands: Sequence[str] = ()
+) -> None:
+    """Mean over seeds of ``y`` against ``x`` for each method; those of ``bands``, and NISP, with one std around it."""
     for method in methods:
         grouped = rows[rows["method"] == method].groupby(x)[y].agg(["mean", "std"]).dropna(subset="mean")
         if grouped.empty:
             continue
         style = look(suite, method)
         axes.plot(grouped.index, grouped["mean"], label=method, **style)
-        if suite.methods[method].criterion == "nisp":
+        is_nisp = suite.methods[method].criterion == "nisp"
+        if is_nisp or method in bands:
             low, high = grouped["mean"] - grouped["std"].fillna(0), grouped["mean"] + grouped["std"].fillna(0)
-            axes.fill_between(grouped.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            axes.fill_between(
+                grouped.index, low, high, color=style["color"], alpha=0.15 if is_nisp else 0.08, linewidth=0
+            )
 
 
 def grid(rows: int, columns: int, height: float = 2.5, **kwargs: Any) -> tuple[Figure, Any]:

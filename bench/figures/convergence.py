@@ -19,7 +19,7 @@ def draw(results: Results) -> Drawing:
     for row, ratio in zip(panels, ratios, strict=True):
         for axes, model in zip(row, models, strict=True):
             part = curves[(curves["ratio"] == ratio) & (curves["label"] == model)]
-            style.line(axes, results.suite, part, "epoch", "test_top1", methods)
+            style.line(axes, results.suite, part, "epoch", "test_top1", methods, bands=methods)
             for one in axes.lines:
                 one.set_markevery(4)
             base = runs.loc[runs["label"] == model, "top1_base"].mean()
@@ -31,6 +31,6 @@ def draw(results: Results) -> Drawing:
         axes.set_xlabel("epoch")
     style.legend(figure, panels.flat, 4)
     return figure, (
-        "Recovery epoch by epoch: mean over seeds, with a band of one standard deviation for NISP. Epoch 0 is the pruned network, "
-        "recalibrated, or random weights for training from scratch. The axis starts at 60 %."
+        "Recovery epoch by epoch: mean over seeds, with a band of one standard deviation. Epoch 0 is the pruned "
+        "network, recalibrated, or random weights for training from scratch. The axis starts at 60 %."
     )

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.answers import answer, reductions
 from bench.stability import stability
 from bench.statistics import Paired
 from bench.suite import Suite
@@ -102,9 +103,34 @@ def test_a_verdict_needs_interval_and_p_value(low, high, p, expected):
 
 
 def test_the_text_holds_every_comparison_and_the_counts():
-    text = as_text(suite(), verdicts(suite(), table(lambda m, d, r: 0 if m == "nisp" else 9)))
+    text = as_text(suite(), verdicts(suite(), table(lambda m, d, r: 0 if m == "nisp" else 9)), {})
+    assert "Answer: nisp is better than random (3 of 3 settings)." in text
     assert text.count("nisp vs random") == 3
     assert "Q: Is it so?" in text and "3 supported, 0 contradicted, 0 inconclusive" in text
+
+
+def test_answers_name_winners_losers_and_what_is_open():
+    runs = table(lambda m, d, r: {"nisp": 0, "random": 5, "magnitude": -4 if d == 4 else 0}[m])
+    asked = suite(against=["random", "magnitude"])
+    told = answer(asked.questions[0], verdicts(asked, runs), {})
+    assert told == "nisp is better than random (3 of 3 settings); nisp is worse than magnitude (1 of 3 settings)."
+    told = answer(suite().questions[0], verdicts(suite(), table(lambda m, d, r: 0)), {})
+    assert told == "No difference from random (3 of 3 settings) is established."
+
+
+def test_the_answer_to_a_budget_is_the_largest_ratio_within_the_margin():
+    asked = suite(kind="noninferiority", against=["base"], margin=2.0)
+    runs = table(lambda m, d, r: 9 if d == 4 or (d == 6 and r == 0.5) else 0)
+    runs = runs.assign(macs_base=100, macs=100 - 100 * runs["ratio"], params_base=10, params=10 - 4 * runs["ratio"])
+    told = answer(asked.questions[0], verdicts(asked, runs), reductions(runs))
+    assert "plain-4 at none of the ratios tried" in told
+    assert "plain-6 at ratio 0.25, 25 % fewer MACs and 10 % fewer parameters" in told
+    assert "plain-8 at ratio 0.5, 50 % fewer MACs and 20 % fewer parameters" in told
+
+
+def test_two_methods_have_no_ranking_to_be_stable():
+    runs = table(lambda m, d, r: 0)
+    assert stability(runs[runs["method"] != "magnitude"]).empty
 
 
 def test_stability_is_kendalls_tau_between_settings():

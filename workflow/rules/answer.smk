@@ -36,7 +36,12 @@ rule analyse:
         "../../environment.yml"
     params:
         code=fingerprint(
-            ("bench/stability.py", "bench/statistics.py", "bench/verdicts.py")
+            (
+                "bench/answers.py",
+                "bench/stability.py",
+                "bench/statistics.py",
+                "bench/verdicts.py",
+            )
         ),
     script:
         "../scripts/analyse.py"
@@ -97,6 +102,8 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(("bench/report.py", "workflow/report/report.html.j2")),
+        code=fingerprint(
+            ("bench/answers.py", "bench/report.py", "workflow/report/report.html.j2")
+        ),
     script:
         "../scripts/report.py"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench import tables
+from bench.answers import reductions
 from bench.config import load_suite
 from bench.files import write_text
 from bench.job import job
@@ -15,4 +16,4 @@ with job(snakemake.log[0]):
     answers = verdicts(suite, runs)
     tables.write(answers, tables.VERDICTS, Path(snakemake.output.verdicts))
     tables.write(stability(runs), STABILITY, Path(snakemake.output.stability))
-    write_text(Path(snakemake.output.text), as_text(suite, answers))
+    write_text(Path(snakemake.output.text), as_text(suite, answers, reductions(runs)))

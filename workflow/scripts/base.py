@@ -1,5 +1,6 @@
 """Train the base networks of one model, and list them."""
 
+import time
 from pathlib import Path
 
 from bench.batch import train_bases
@@ -13,5 +14,6 @@ with job(snakemake.log[0], snakemake.threads):
     dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
     bases = suite.base_jobs[dataset, label, token]
     seeds = [seed for _, _, seed in bases]
+    start = time.perf_counter()
     train_bases(suite, Store(Path(snakemake.config["results"], suite.suite)), dataset, bases[0][1], seeds)
-    write_json(Path(snakemake.output[0]), {"seeds": seeds})
+    write_json(Path(snakemake.output[0]), {"seeds": seeds, "seconds": time.perf_counter() - start})

@@ -11,10 +11,9 @@ from bench.records import Store, all_records
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))
-    latencies = read_json_if_valid(Path(snakemake.input.latency[0]))
-    runs, curves = tables.collected(
-        suite, all_records(suite, Store(Path(snakemake.config["results"], suite.suite))), latencies
-    )
+    latencies = read_json_if_valid(Path(snakemake.input.latency[0]))["rows"]
+    records = all_records(suite, Store(Path(snakemake.config["results"], suite.suite)))
+    runs, curves = tables.collected(suite, records, latencies)
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
-    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite)))
+    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite), records.values()))

@@ -1,5 +1,6 @@
 """Measure the latency of every shape of network in the suite."""
 
+import time
 from pathlib import Path
 
 from bench.config import load_suite
@@ -10,6 +11,6 @@ from bench.records import Store
 
 with job(snakemake.log[0], threads=1):
     suite = load_suite(Path(snakemake.params.suite))
-    write_json(
-        Path(snakemake.output[0]), measure_latencies(suite, Store(Path(snakemake.config["results"], suite.suite)))
-    )
+    start = time.perf_counter()
+    rows = measure_latencies(suite, Store(Path(snakemake.config["results"], suite.suite)))
+    write_json(Path(snakemake.output[0]), {"rows": rows, "seconds": time.perf_counter() - start})

@@ -1,5 +1,6 @@
 """Carry out every run of one batch, and list their digests."""
 
+import time
 from pathlib import Path
 
 from bench.batch import run_batch
@@ -13,5 +14,7 @@ with job(snakemake.log[0], snakemake.threads):
     suite = load_suite(Path(snakemake.params.suite))
     w = snakemake.wildcards
     runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]
+    start = time.perf_counter()
     run_batch(suite, Store(Path(snakemake.config["results"], suite.suite)), runs, ranking=inf_fs)
-    write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs]})
+    seconds = time.perf_counter() - start
+    write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs], "seconds": seconds})
