@@ -1,7 +1,8 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check figures lock clean
+.PHONY: help setup reproduce test check figures reference lock clean
 PYTHON ?= python3
 CORES ?= all
+SUITE ?= embedded
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -32,6 +33,11 @@ check: setup  ## ruff, mypy, snakefmt and snakemake --lint
 
 figures: setup  ## draw the figures again from the tables
 	snakemake --cores 1 figures
+
+reference:  ## keep the tables and figures of results/SUITE (embedded) as its reference run
+	mkdir -p results/reference/$(SUITE)
+	rm -rf results/reference/$(SUITE)/tables results/reference/$(SUITE)/figures
+	cp -r results/$(SUITE)/tables results/$(SUITE)/figures results/reference/$(SUITE)/
 
 lock:  ## pin the newest versions of requirements.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

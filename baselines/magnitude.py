@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from bench.contract import Problem, Scores
+from bench.contract import Problem, Producer, Scores
 
 
 def score(problem: Problem) -> Scores:
     """Sum of |weights| that write a channel, over all layers that write it."""
 
-    def norms(layer: str) -> Tensor:
-        return problem.model.get_parameter(f"{layer}.weight").detach().abs().flatten(1).sum(1).cpu()
+    def norms(producer: Producer) -> Tensor:
+        weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+        return producer.per_channel(weight.abs().flatten(1).sum(1)).cpu()
 
-    return {group.name: torch.stack([norms(layer) for layer in group.producers]).sum(0) for group in problem.groups}
+    return {group.name: torch.stack([norms(each) for each in group.producers]).sum(0) for group in problem.groups}

@@ -16,11 +16,27 @@ Scores = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Producer:
+    """A layer that writes a group's channels.
+
+    ``outputs``, shape (channels, run): which of the layer's outputs are channel i. The run is 1, but for a convolution
+    in parts (``groups`` > 1), which must lose the same channels of each part: there it is the number of parts.
+    """
+
+    name: str
+    outputs: Tensor
+
+    def per_channel(self, values: Tensor) -> Tensor:
+        """Sum of ``values``, shape (outputs of the layer,), over the run: shape (channels,)."""
+        return values[self.outputs.to(values.device)].sum(1)
+
+
+@dataclass(frozen=True)
 class Consumer:
     """A layer that reads a group's channels.
 
-    ``inputs``, shape (channels, run): which of the layer's inputs hold channel i. The run is 1 for a convolution; for
-    a linear layer behind a flatten it is the number of positions.
+    ``inputs``, shape (channels, run): which columns (dimension 1) of the layer's weight hold channel i. The run is 1
+    for a convolution; for a linear layer behind a flatten it is the number of positions.
     """
 
     name: str
@@ -29,14 +45,14 @@ class Consumer:
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that live and die together: the outputs of one layer, or of all layers whose outputs are added up.
+    """Channels that are ranked together: outputs of one layer, or of all layers whose outputs are added up.
 
-    Producers and consumers are convolution or linear modules, in the order in which they run. Output channel i of
-    each producer is channel i of the group.
+    Channel i lives and dies in all of its producers and consumers at once. These are convolution or linear modules, in
+    the order in which they run. A depthwise convolution writes the channels that it reads, and is a producer only.
     """
 
     name: str
-    producers: tuple[str, ...]
+    producers: tuple[Producer, ...]
     consumers: tuple[Consumer, ...]
     channels: int
 

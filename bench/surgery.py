@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Consumer, Group, silence
+from bench.contract import Consumer, Group, Producer, silence
 from bench.errors import UserError
 from bench.hidden import hidden
 
@@ -58,15 +58,15 @@ def anatomy(model: nn.Module, example: Tensor, classifier: str) -> Anatomy:
             for item in dependencies
             if item.dep.target.module in names
         )
-        producers = [cut.module for cut in cuts if _produces(graph, model, cut)]
+        producers = [Producer(cut.module, torch.tensor(cut.indices)) for cut in cuts if _produces(graph, model, cut)]
         consumers = [
             Consumer(cut.module, torch.tensor(cut.indices))
             for cut in cuts
             if _weighs(model, cut) and graph.is_in_channel_pruning_fn(cut.remove)
         ]
-        producers.sort(key=order.__getitem__)
+        producers.sort(key=lambda producer: order[producer.name])
         consumers.sort(key=lambda consumer: order[consumer.name])
-        found.append((Group(producers[0], tuple(producers), tuple(consumers), channels), cuts))
+        found.append((Group(producers[0].name, tuple(producers), tuple(consumers), channels), cuts))
     found.sort(key=lambda pair: order[pair[0].name])
     return Anatomy(tuple(group for group, _ in found), {group.name: cuts for group, cuts in found})
 
@@ -140,9 +140,11 @@ def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Mo
             remove(pruned.get_submodule(module), sorted(removed))
     for group in parts.groups:
         for producer in group.producers if group.name in kept else ():
-            left = len(pruned.get_parameter(f"{producer}.weight"))
+            left = len(pruned.get_parameter(f"{producer.name}.weight"))
             if left != len(kept[group.name]):
-                raise RuntimeError(f"layer {producer} has {left} channels after surgery, not {len(kept[group.name])}")
+                raise RuntimeError(
+                    f"layer {producer.name} has {left} channels after surgery, not {len(kept[group.name])}"
+                )
     return pruned
 
 

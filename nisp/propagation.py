@@ -2,11 +2,12 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Group, Scores, kept_channels
+from bench.contract import Group, Producer, Scores, kept_channels
 from bench.errors import UserError
 from nisp.absolute import AbsoluteNetwork
 
@@ -37,42 +38,55 @@ def propagate(
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
     zeros = torch.zeros_like(example[:1], dtype=torch.float64, requires_grad=True)
-    members = [member for group in groups for member in group.producers]
+    members = list(dict.fromkeys(producer.name for group in groups for producer in group.producers))
     with _evaluating(model), _responses(model, members, classifier) as (responses, final), AbsoluteNetwork():
         model(zeros)
     if frl_scores.shape != final[0].shape[-1:]:
         raise UserError(f"{len(frl_scores)} scores were given for {final[0].shape[-1]} final responses")
     scores: Scores = {}
     for group in groups:
-        _listen(group, responses, scores, keep[group.name] if keep is not None else None)
+        axes = {producer.name: _channel_axis(model, producer.name) for producer in group.producers}
+        _listen(group, responses, axes, scores, keep[group.name] if keep is not None else None)
     torch.autograd.grad((final[0] * frl_scores.to(final[0])).sum(), zeros)
     return {group.name: scores[group.name] for group in groups}
 
 
-def _listen(group: Group, responses: Mapping[str, Tensor], scores: Scores, keep: int | None) -> None:
+def _channel_axis(model: nn.Module, layer: str) -> int:
+    """Dimension of a layer's output that its channels are in."""
+    return -1 if isinstance(model.get_submodule(layer), nn.Linear) else 1
+
+
+def _listen(
+    group: Group, responses: Mapping[str, Tensor], axes: Mapping[str, int], scores: Scores, keep: int | None
+) -> None:
     """Collect the gradients of a group's responses as they come, and stop those of pruned channels."""
     gradients: list[Tensor] = []
+    parts: list[Tensor] = []
 
-    def arrived(gradient: Tensor) -> Tensor | None:
-        gradients.append(gradient)
-        if len(gradients) < len(group.producers):
+    def arrived(producer: Producer, gradient: Tensor) -> Tensor | None:
+        if not any(_same(gradient, other) for other in gradients):
+            gradients.append(gradient)
+            parts.append(producer.per_channel(_per_output(gradient, axes[producer.name])))
+        waiting.discard(producer.name)
+        if waiting:
             return None
-        distinct = [g for i, g in enumerate(gradients) if not any(_same(g, other) for other in gradients[:i])]
-        score = torch.stack([_per_channel(g) for g in distinct]).sum(0)
+        score = torch.stack(parts).sum(0)
         scores[group.name] = score.cpu()
         if keep is None:
             return None
-        mask = torch.zeros_like(score)
-        mask[kept_channels(score, keep)] = 1
-        return gradient * mask.reshape(1, -1, *[1] * (gradient.dim() - 2))
+        pruned = torch.ones(len(score), dtype=torch.bool, device=gradient.device)
+        pruned[kept_channels(score, keep)] = False
+        outputs = producer.outputs.to(gradient.device)[pruned].flatten()
+        return gradient.index_fill(axes[producer.name], outputs, 0)
 
-    for member in group.producers:
-        responses[member].register_hook(arrived)
+    waiting = {producer.name for producer in group.producers}
+    for producer in group.producers:
+        responses[producer.name].register_hook(partial(arrived, producer))
 
 
-def _per_channel(gradient: Tensor) -> Tensor:
-    """Sum over all dimensions but the channels', which come second."""
-    return gradient.sum(tuple(d for d in range(gradient.dim()) if d != 1))
+def _per_output(gradient: Tensor, axis: int) -> Tensor:
+    """Sum over all dimensions but the layer's outputs'."""
+    return gradient.movedim(axis, 0).flatten(1).sum(1)
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

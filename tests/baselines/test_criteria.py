@@ -46,7 +46,7 @@ def test_random_differs_between_seeds(digits):
 
 def test_thinets_first_choice_and_costs_against_brute_force():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3, padding=1))
-    group = Group("0", ("0",), (Consumer("2", torch.arange(4)[:, None]),), 4)
+    group = Group("0", (), (Consumer("2", torch.arange(4)[:, None]),), 4)
     rows = sampled_rows(model, ("2",), torch.randn(20, 1, 6, 6), seed=0)
     parts = torch.einsum("mct,oct->moc", rows["2"].inputs, model[2].weight.detach().flatten(2)).double()
 
@@ -64,7 +64,7 @@ def test_thinets_first_choice_and_costs_against_brute_force():
 
 def test_thinet_of_a_linear_layer_behind_a_flatten_sums_the_positions():
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten(), nn.Linear(12, 5))
-    group = Group("0", ("0",), (Consumer("2", torch.arange(12).reshape(3, 4)),), 3)
+    group = Group("0", (), (Consumer("2", torch.arange(12).reshape(3, 4)),), 3)
     images = torch.randn(30, 1, 4, 4)
     order = removal_order(model, group, sampled_rows(model, ("2",), images, 0))
     inputs = model[:2](images).detach().reshape(30, 3, 4)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.contract import Group, kept_channels
+from bench.contract import Group, Producer, kept_channels
 from bench.errors import UserError
 from nisp import propagate
 
@@ -110,9 +110,15 @@ def nets():
     }  # fmt: skip
 
 
+def group(channels, *producers):
+    """All outputs of the producers, one to one."""
+    outputs = torch.arange(channels)[:, None]
+    return Group(producers[0], tuple(Producer(name, outputs) for name in producers), (), channels)
+
+
 def groups_of(layers):
     weighted = [str(i) for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d | nn.Linear)]
-    return tuple(Group(name, (name,), (), len(layers[int(name)].weight)) for name in weighted[:-1])
+    return tuple(group(len(layers[int(name)].weight), name) for name in weighted[:-1])
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -125,8 +131,8 @@ def test_equals_the_dense_oracle(name, joint):
     scores = propagate(nn.Sequential(*layers), torch.zeros(1, *shape), str(len(layers) - 1), frl, groups, keep)
     expected = oracle(layers, shape, frl, keep)
     assert scores.keys() == expected.keys()
-    for group in expected:
-        torch.testing.assert_close(scores[group], expected[group], rtol=1e-10, atol=1e-10)
+    for name in expected:
+        torch.testing.assert_close(scores[name], expected[name], rtol=1e-10, atol=1e-10)
 
 
 class Branches(nn.Module):
@@ -146,11 +152,7 @@ class Branches(nn.Module):
 
 def test_branches_add_up_at_forks_and_the_coupled_group_sums_its_tensors():
     model, shape = Branches(), (3, 4, 4)
-    groups = (
-        Group("stem", ("stem", "inner"), (), 3),
-        Group("left", ("left",), (), 2),
-        Group("right", ("right",), (), 4),
-    )
+    groups = (group(3, "stem", "inner"), group(2, "left"), group(4, "right"))
     frl = torch.rand(96).double()
     scores = propagate(model, torch.zeros(1, 1, 4, 4), "classifier", frl, groups)
     left, right, inner = (dense(layer, shape)[0] for layer in (model.left, model.right, model.inner))
@@ -170,7 +172,7 @@ def test_summands_of_one_addition_count_once():
             return self.classifier(self.a(x) + self.b(x))
 
     frl = torch.tensor([1.0, 2.0, 3.0])
-    scores = propagate(Sum(), torch.zeros(1, 4), "classifier", frl, (Group("a", ("a", "b"), (), 3),))
+    scores = propagate(Sum(), torch.zeros(1, 4), "classifier", frl, (group(3, "a", "b"),))
     assert scores["a"].tolist() == [1, 2, 3]
 
 
@@ -181,7 +183,7 @@ def small_net(seed):
     return nn.Sequential(*layers).double().eval()
 
 
-GROUPS = (Group("0", ("0",), (), 4), Group("4", ("4",), (), 5), Group("7", ("7",), (), 6))
+GROUPS = (group(4, "0"), group(5, "4"), group(6, "7"))
 EXAMPLE = torch.zeros(1, 1, 8, 8)
 
 
@@ -234,7 +236,7 @@ def test_an_operation_without_a_rule_is_named():
             return self.classifier(torch.cumsum(self.first(x), 1))
 
     with pytest.raises(UserError, match="cumsum"):
-        propagate(Odd(), torch.zeros(1, 4), "classifier", torch.ones(3), (Group("first", ("first",), (), 3),))
+        propagate(Odd(), torch.zeros(1, 4), "classifier", torch.ones(3), (group(3, "first"),))
 
 
 def test_the_wrong_number_of_scores_is_refused():
