@@ -103,7 +103,7 @@ def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Mo
             trace.run(pruned, parts.example)
         except Unfit as error:
             raise UserError(f"{type(model).__name__} cannot be pruned like this: {error}") from None
-    if trace.stuck or trace.cuts.keys() != parts.trace.reads.keys():
+    if trace.cuts.keys() != parts.trace.reads.keys():
         raise UserError(f"{type(model).__name__} cannot be pruned like this: its layers would read other channels")
     for (name, dim), indices in trace.cuts.items():
         _cut(pruned, trace.twins[name], dim, torch.from_numpy(indices))

@@ -207,6 +207,8 @@ def _linear(trace: Any, func: Any, input: Tensor, weight: Tensor, bias: Tensor |
     name = _layer(trace, input, weight, bias, nn.Linear)
     if name is None:
         return opaque(trace, func, input, weight, bias)
+    if trace.mixes_positions((name, 1), input, -1):
+        return wrapped(input.narrow(-1, 0, 1).expand(*input.shape[:-1], weight.size(0)))
     trace.read((name, 1), trace.column(input, -1))
     return wrapped(_written(trace, name, weight, bias, input.device).expand(*input.shape[:-1], -1))
 

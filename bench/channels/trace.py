@@ -11,6 +11,7 @@ outputs, channels that a norm or a sum mixes without weights, and all that an op
 operation costs prunable channels, never correctness.
 """
 
+import contextlib
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -34,6 +35,10 @@ Cut = tuple[str, int]
 """A parameter's or buffer's name, and one of its dimensions."""
 
 _SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+
+
+FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AssertionError)
+"""What a network raises where shapes do not fit."""
 
 
 class Unfit(Exception):
@@ -63,11 +68,12 @@ class Trace:
         self.cuts: dict[Cut, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
         self.reasons: dict[int, str] = {}
-        self.sites: dict[tuple[str, int], list[np.ndarray]] = defaultdict(list)
         self.count = FIXED
         self.labels: np.ndarray = np.zeros(1, dtype=np.int64) if first is None else first.labels
         self.movable: np.ndarray = np.zeros(1, dtype=bool) if first is None else first.movable
         self.met: set[str] = set()
+        self.operations: list[tuple[tuple[str, int] | None, np.ndarray]] = []
+        self.trail: list[Any] = []
         self.with_heads = False
         self.stuck = False
 
@@ -95,6 +101,12 @@ class Trace:
         try:
             with torch.no_grad():
                 outputs = model(fixed_ids(example.shape, example.device))
+        except FAILURES as error:
+            if self.first is None:
+                raise
+            with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
+                self._blame()
+            raise Unfit(f"{resolve_name(self.trail[-1])}: {error}") from error
         finally:
             _ACTIVE.pop()
         for leaf in tree_flatten(outputs)[0]:
@@ -115,27 +127,31 @@ class Trace:
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The rule of one operation. Unfit where pruned shapes do not go through it."""
+        """The rule of one operation."""
         body = rules.RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
-        site = _site()
+        site = _site() if body in rules.SHAPED else None
         leaves = tree_flatten((args, kwargs))[0]
         if self.first is None:
+            met = [unique(leaf) for leaf in leaves if isinstance(leaf, Ids)]
+            self.operations.append((site, np.concatenate(met)))
             self.met.update(self.names[id(leaf)] for leaf in leaves if id(leaf) in self.names)
-            if body in rules.SHAPED:
-                self.sites[site] += [unique(leaf) for leaf in leaves if isinstance(leaf, Ids)]
-        try:
-            return (body or rules.opaque)(self, func, *args, **kwargs)
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            if self.first is None:
-                raise
-            for seen in [*self.first.sites[site], *(unique(leaf) for leaf in leaves if isinstance(leaf, Ids))]:
-                self.fix(seen, f"is counted on by {resolve_name(func)}")
-            raise Unfit(f"{resolve_name(func)}: {error}") from error
+        self.trail.append(func)
+        return (body or rules.opaque)(self, func, *args, **kwargs)
+
+    def _blame(self) -> None:
+        """Fix what met at the operation that failed, and, if it deals channels out, wherever that line of code does.
+
+        If all of that is fixed already, go back to the last operation that read anything else.
+        """
+        assert self.first is not None
+        for func, (site, met) in reversed(list(zip(self.trail, self.first.operations, strict=False))):
+            alike = [ids for place, ids in self.first.operations if place == site] if site else [met]
+            self.fix(np.concatenate(alike), f"is counted on by {resolve_name(func)}")
 
     def fix(self, ids: np.ndarray, reason: str) -> None:
-        """No channel of ``ids`` is ever removed."""
+        """No channel of ``ids`` is ever removed. Unfit in a later pass, if that is news."""
         if self.first is None:
             self.reasons.update(dict.fromkeys(ids[ids != FIXED].tolist(), reason))
             return
@@ -144,6 +160,7 @@ class Trace:
             self.stuck = True
             self.first.reasons.update(dict.fromkeys(fresh.tolist(), reason))
             self.movable[self.labels[fresh]] = False
+            raise Unfit(reason)
 
     def tie(self, one: np.ndarray, other: np.ndarray) -> None:
         """Channels of ``one`` go only together with those at the same places of ``other``."""
@@ -168,6 +185,12 @@ class Trace:
             self.fix(np.unique(rows[:, mixed]), "shares a place with other channels")
         return np.where(mixed, FIXED, rows[0])
 
+    def mixes_positions(self, cut: Cut, ids: Tensor, dim: int) -> bool:
+        """Whether a layer that reads along ``dim`` finds one channel there, while the channels lie along another."""
+        if self.first is not None:
+            return cut not in self.first.reads
+        return not varies(ids, dim) and any(varies(ids, d) for d in range(ids.dim()))
+
     def write(self, weight: str, count: int) -> np.ndarray:
         """Ids of a layer's outputs: new ones, or in a pass on what is left, those that are left."""
         cut = (weight, 0)
@@ -191,13 +214,11 @@ class Trace:
             return
         before = self.first.reads[cut]
         left = np.flatnonzero(self._kept(before))
-        if not np.array_equal(np.sort(before[left]), np.sort(ids)):
-            self.fix(np.setxor1d(before[left], ids), f"{cut[0]} would read other channels once pruned")
-            self.fix(before, f"{cut[0]} would read other channels once pruned")
-            return
-        places = np.empty(len(ids), dtype=np.int64)
-        places[np.argsort(ids, kind="stable")] = left[np.argsort(before[left], kind="stable")]
-        self.cuts[cut] = places
+        places = _matched(ids, before[left])
+        if places is None:  # a layer that runs twice reads channels that are tied, not the same
+            places = _matched(self.labels[ids], self.labels[before[left]])
+        if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
+            self.fix(np.concatenate([before, ids]), f"would be read otherwise by {cut[0]} once pruned")
 
     def meet(self, ids: Tensor, tensor: Tensor) -> Tensor:
         """An activation times or plus a tensor that does not depend on the input; slices it if it is a parameter."""
@@ -240,6 +261,16 @@ class Trace:
         return self.kept[ids]
 
 
+def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
+    """Where each of ``ids`` stands in ``before``, repeated ones in order; None if they are not the same."""
+    ours, theirs = (np.argsort(each, kind="stable") for each in (ids, before))
+    if not np.array_equal(ids[ours], before[theirs]):
+        return None
+    places = np.empty(len(ids), dtype=np.int64)
+    places[ours] = theirs
+    return places
+
+
 _ACTIVE: list[Trace] = []
 
 
@@ -272,7 +303,7 @@ def follow(model: nn.Module, example: Tensor) -> Trace:
         except Unfit:
             if not trial.stuck:
                 raise
-        if not trial.stuck:
+        else:
             shares.pop(0)
     return first
 
