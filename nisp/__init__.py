@@ -3,5 +3,6 @@
 from nisp.inf_fs import inf_fs
 from nisp.propagation import propagate
 from nisp.responses import final_responses
+from nisp.scoring import scores
 
-__all__ = ["final_responses", "inf_fs", "propagate"]
+__all__ = ["final_responses", "inf_fs", "propagate", "scores"]

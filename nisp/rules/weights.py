@@ -1,0 +1,121 @@
+"""Layers with weights: |W x - W y| <= |W| |x - y|. The bias drops out.
+
+Each adjoint is the transposed layer with |W|, computed outright. A weight that is itself a response (dynamic
+convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the measured responses.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nisp.absolute import Adjoint, Response, Rule, hollow, rule
+from nisp.rules.generic import bilinear, plain
+
+
+def absolute_weight(weight: Tensor) -> Tensor:
+    """|W| in float64."""
+    return plain(weight).double().abs_() if weight.dtype != torch.float64 else plain(weight).abs()
+
+
+@rule(F.linear)
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Adjoint:
+    if isinstance(weight, Response) or not isinstance(input, Response):
+        return bilinear(F.linear)(input, weight)
+    return lambda score: [score @ absolute_weight(weight)]
+
+
+def _convolution(convolve: Any, dimensions: int) -> Rule:
+    def absolute(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Adjoint:
+        if isinstance(weight, Response) or isinstance(padding, str) or not isinstance(input, Response):
+            return bilinear(convolve)(input, weight, None, stride, padding, dilation, groups)
+        steps, margins, gaps = (_each(value, dimensions) for value in (stride, padding, dilation))
+        shape = hollow(input)
+
+        def adjoint(score: Tensor) -> list[Tensor]:
+            size = absolute_weight(weight)
+            if groups > 1 and groups == shape.shape[1]:
+                return [scattered(score, size[:, 0], shape.shape, steps, margins, gaps)]
+            back = torch.ops.aten.convolution_backward
+            none, mask = [0] * dimensions, [True, False, False]
+            return [back(score, shape, size, None, steps, margins, gaps, False, none, groups, mask)[0]]
+
+        return adjoint
+
+    return absolute
+
+
+for _dimensions, _functions in {
+    1: (F.conv1d, F.conv_transpose1d),
+    2: (F.conv2d, F.conv_transpose2d),
+    3: (F.conv3d, F.conv_transpose3d),
+}.items():
+    rule(_functions[0])(_convolution(_functions[0], _dimensions))
+
+
+def _transposed_convolution(convolve: Any) -> Rule:
+    def absolute(
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        dilation: Any = 1,
+    ) -> Adjoint:
+        # The transpose of a transposed convolution is the convolution with the same weight.
+        return lambda score: [convolve(score, absolute_weight(weight), None, stride, padding, dilation, groups)]
+
+    return absolute
+
+
+rule(F.conv_transpose1d)(_transposed_convolution(F.conv1d))
+rule(F.conv_transpose2d)(_transposed_convolution(F.conv2d))
+rule(F.conv_transpose3d)(_transposed_convolution(F.conv3d))
+
+
+def scattered(
+    score: Tensor,
+    weight: Tensor,
+    shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int] | None = None,
+) -> Tensor:
+    """Transpose of a sliding window: each position of ``shape`` (n, c, ...) gets the scores of the windows it is in.
+
+    weight, shape (c * m, ...) or (1, ...): what a window's positions count. One pass for each of them is much faster
+    than a convolution with as many groups as channels.
+    """
+    dilation = dilation or [1] * len(stride)
+    channels, outputs, kernel = shape[1], score.shape[2:], weight.shape[1:]
+    reach = [s * (o - 1) + d * (k - 1) + 1 for s, o, d, k in zip(stride, outputs, dilation, kernel, strict=True)]
+    padded = [max(r, n + 2 * p) for r, n, p in zip(reach, shape[2:], padding, strict=True)]
+    total = score.new_zeros(*shape[:2], *padded)
+    for tap in itertools.product(*map(range, kernel)):
+        places = [
+            slice(t * d, t * d + s * (o - 1) + 1, s)
+            for t, d, s, o in zip(tap, dilation, stride, outputs, strict=True)
+        ]
+        part = score * weight[(slice(None), *tap)].reshape(1, -1, *[1] * len(kernel))
+        if part.shape[1] != channels:  # several outputs a channel
+            part = part.unflatten(1, (channels, -1)).sum(2)
+        total[(..., *places)] += part
+    return total[(..., *(slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True)))]
+
+
+def _each(value: Any, dimensions: int) -> list[int]:
+    value = [value] if isinstance(value, int) else list(value)
+    return value * dimensions if len(value) == 1 else value
