@@ -1,9 +1,9 @@
 """The absolute network: a network whose operations are replaced by bounds on how far they carry a change.
 
 A real forward pass runs on an example, and each tensor that depends on the input is a `Response`: its values, and its
-``path``, the same tensor in the absolute network. The absolute network is linear with coefficients that are not
+``signal``, the same tensor in the absolute network. The absolute network is linear with coefficients that are not
 negative, so the gradient of its final responses is NISP's rule s_k = |W|^T s_{k+1} at every layer, skips and branches
-included. Only that gradient is wanted: a path has a shape but no values, and costs no memory and no arithmetic.
+included. Only that gradient is wanted: signals have a shape but no values, and cost no memory and no arithmetic.
 
 There is one small rule for each torch function, in one table, `RULES`, which `nisp.rules` fills; docs/operations.md
 lists them with their bounds. What does not depend on the input runs as it is. A function without a rule is refused by
@@ -12,6 +12,7 @@ name, never guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with 
 
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from bench.errors import UserError
+from nisp.signals import Signal, grown
 
 Adjoint = Callable[..., Sequence[Tensor | None]]
 """Scores of a function's outputs -> scores of the responses among its arguments, in their order."""
@@ -29,6 +31,12 @@ Rule = Callable[..., Adjoint]
 RULES: dict[Any, Rule] = {}
 COMPOSED: dict[Any, Callable[..., Any]] = {}
 """Functions that are carried out by others that have rules."""
+
+GAINS: dict[Any, Callable[..., float]] = {}
+"""Functions that multiply scores -> about how much, from the same arguments; 1 for all others (see `nisp.signals`)."""
+
+WEIGHED: set[Any] = set()
+"""The convolution and linear functions, whose second argument is a weight."""
 
 CONSTANTS: set[Any] = set()
 """Functions whose results do not change with a small change of the input: shapes, masks, fresh tensors."""
@@ -59,17 +67,34 @@ def hollow(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
     return torch.zeros((), dtype=torch.float64, device=like.device).expand(like.shape if shape is None else shape)
 
 
-class Response(Tensor):
-    """Values of the real network that depend on its input, and their ``path`` in the absolute network."""
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """One run of a convolution or linear function: its weight, what it read and what it made."""
 
-    path: Tensor
+    weight: Tensor
+    read: Signal
+    made: Signal
+
+
+class Response(Tensor):
+    """Values of the real network that depend on its input, and their ``signal`` in the absolute network."""
+
+    signal: Signal
+    weighings: list[Weighing]
     viewed: "weakref.ref[Response] | None"
 
     @staticmethod
-    def of(values: Tensor, path: Tensor, viewed: "Response | None" = None) -> "Response":
-        """``values`` as a response; ``viewed`` is the response whose memory it shares."""
+    def of(
+        values: Tensor, signal: Signal, weighings: list[Weighing], viewed: "Response | None" = None
+    ) -> "Response":
+        """``values`` as a response.
+
+        weighings  shared by all responses of one pass, which add to it
+        viewed     the response whose memory it shares
+        """
         response = values.as_subclass(Response)
-        response.path = path
+        response.signal = signal
+        response.weighings = weighings
         response.viewed = None if viewed is None else weakref.ref(viewed)
         return response
 
@@ -82,24 +107,33 @@ class Response(Tensor):
             if func not in RULES:
                 return _constant(func, args, kwargs)
             adjoint = RULES[func](*args, **kwargs)
+            gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
             sources = responses_in((args, kwargs))
             _refuse_hidden_writes(func, args, kwargs)
+            read = sources[0].signal
             values = func(*args, **kwargs)
-            return _carried(values, adjoint, sources)
+            made = _carried(args[0] if values is None else values, adjoint, gain, sources)
+            if func in WEIGHED:
+                sources[0].weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
+            return made
 
 
 class _Edge(torch.autograd.Function):
     """One operation of the absolute network: hollow forward, and the rule's adjoint backward."""
 
     @staticmethod
-    def forward(ctx: Any, adjoint: Adjoint, likes: Sequence[Tensor], *paths: Tensor) -> tuple[Tensor, ...]:
-        ctx.adjoint = adjoint
+    def forward(
+        ctx: Any, adjoint: Adjoint, shifts: Sequence[int], likes: Sequence[Tensor], *paths: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.adjoint, ctx.shifts = adjoint, shifts
         ctx.set_materialize_grads(False)
         return tuple(hollow(like) for like in likes)
 
     @staticmethod
     def backward(ctx: Any, *scores: Tensor | None) -> Any:
-        return None, None, *ctx.adjoint(*scores)
+        found = ctx.adjoint(*scores)
+        shifted = (s if s is None or not shift else s * 2.0**shift for s, shift in zip(found, ctx.shifts, strict=True))
+        return None, None, None, *shifted
 
 
 def _constant(func: Any, args: Any, kwargs: Any) -> Any:
@@ -111,18 +145,21 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
     raise UserError(f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__name__', func)}")
 
 
-def _carried(values: Any, adjoint: Adjoint, sources: Sequence[Response]) -> Any:
+def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
     """The outputs as responses; whole numbers and truth values, such as the places of maxima, stay as they are."""
     outputs = [values] if isinstance(values, Tensor) else list(values)
-    floating = [output for output in outputs if isinstance(output, Tensor) and output.is_floating_point()]
+    floating = [output for output in outputs if output.is_floating_point()]
+    growth, level = grown([source.signal for source in sources], gain)
+    shifts = [source.signal.level - level for source in sources]
     with torch.enable_grad():
-        paths = iter(_Edge.apply(adjoint, floating, *(source.path for source in sources)))
+        paths = iter(_Edge.apply(adjoint, shifts, floating, *(source.signal.path for source in sources)))
     for index, output in enumerate(outputs):
         if isinstance(output, Response):  # written in place
-            output.path = next(paths)
-        elif isinstance(output, Tensor) and output.is_floating_point():
+            output.signal = Signal(next(paths), growth, level)
+        elif output.is_floating_point():
+            signal = Signal(next(paths), growth, level)
             shared = (s for s in sources if s.untyped_storage().data_ptr() == output.untyped_storage().data_ptr())
-            outputs[index] = Response.of(output, next(paths), next(shared, None))
+            outputs[index] = Response.of(output, signal, sources[0].weighings, next(shared, None))
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 

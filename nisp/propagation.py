@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.contract import Group, Producer, Scores, kept_channels
-from nisp.network import channel_axis, traced
-from nisp.scoring import per_output, propagate_from
+from nisp.network import Trace, channel_axis, traced
+from nisp.scoring import checked, final_level, per_output, propagate_from
+from nisp.signals import undivided
 
 
 def propagate(
@@ -39,31 +40,29 @@ def propagate(
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
     trace = traced(model, example[:1])
+    level = final_level(trace, classifier)
     scores: Scores = {}
     for group in groups:
         axes = {producer.name: channel_axis(model.get_submodule(producer.name)) for producer in group.producers}
-        _listen(group, trace.writes, axes, scores, keep[group.name] if keep is not None else None)
+        _listen(group, trace, level, axes, scores, keep[group.name] if keep is not None else None)
     propagate_from(trace, model, classifier, frl_scores)
-    return {g.name: scores.get(g.name, torch.zeros(g.channels, dtype=torch.float64)) for g in groups}
+    return checked({g.name: scores.get(g.name, torch.zeros(g.channels, dtype=torch.float64)) for g in groups})
 
 
 def _listen(
-    group: Group,
-    responses: Mapping[str, Sequence[Tensor]],
-    axes: Mapping[str, int],
-    scores: Scores,
-    keep: int | None,
+    group: Group, trace: Trace, level: int, axes: Mapping[str, int], scores: Scores, keep: int | None
 ) -> None:
     """Collect the scores of a group's responses as they come, and stop those of pruned channels at the last."""
-    calls = [(producer, path) for producer in group.producers for path in responses.get(producer.name, ())]
+    calls = [(producer, run.wrote) for producer in group.producers for run in trace.runs.get(producer.name, ())]
+    factors = undivided([signal for _, signal in calls], level)
     waiting = len(calls)
     seen: list[Tensor] = []
     total = torch.zeros(group.channels, dtype=torch.float64)
 
-    def arrived(producer: Producer, score: Tensor) -> Tensor | None:
+    def arrived(producer: Producer, factor: float, score: Tensor) -> Tensor | None:
         nonlocal waiting, total
         if not any(_same(score, other) for other in seen):
-            total = total + producer.per_channel(per_output(score, axes[producer.name])).cpu()
+            total = total + factor * producer.per_channel(per_output(score, axes[producer.name])).cpu()
             scores[group.name] = total
         waiting -= 1
         if waiting:
@@ -77,8 +76,8 @@ def _listen(
         outputs = producer.outputs[pruned].flatten().to(score.device)
         return score.index_fill(axes[producer.name], outputs, 0)
 
-    for producer, path in calls:
-        path.register_hook(partial(arrived, producer))
+    for (producer, signal), factor in zip(calls, factors, strict=True):
+        signal.path.register_hook(partial(arrived, producer, factor))
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

@@ -1,5 +1,8 @@
 """The final responses of a network: what its classifier reads."""
 
+import contextlib
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -9,20 +12,29 @@ BATCH = 256
 
 
 @torch.no_grad()
-def final_responses(model: nn.Module, images: Tensor, classifier: str, batch: int = BATCH) -> Tensor:
+def final_responses(
+    model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH
+) -> Tensor:
     """Inputs of the layer called ``classifier``, averaged over positions if it has any, shape (n, features).
 
-    The model runs in its present mode.
+    Of several layers, one after the other. The model runs in its present mode.
     """
-    seen: list[Tensor] = []
-    layer = model.get_submodule(classifier)
-    axis = channel_axis(layer)
+    read: dict[str, Tensor] = {}
 
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        features = inputs[0].movedim(axis, 1)
-        seen.append(features.flatten(2).mean(2) if features.dim() > 2 else features.clone())
+    def keep(name: str, axis: int) -> Callable[..., None]:
+        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            features = inputs[0].movedim(axis, 1)
+            read[name] = features.flatten(2).mean(2) if features.dim() > 2 else features.clone()
 
-    with layer.register_forward_pre_hook(keep):
-        for part in images.split(batch):
-            model(part)
-    return torch.cat(seen)
+        return note
+
+    names = [classifier] if isinstance(classifier, str) else classifier
+    parts = []
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            layer = model.get_submodule(name)
+            stack.enter_context(layer.register_forward_pre_hook(keep(name, channel_axis(layer))))
+        for some in images.split(batch):
+            model(some)
+            parts.append(torch.cat([read[name] for name in names], 1))
+    return torch.cat(parts)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, rule
+from nisp.absolute import Adjoint, composed, rule
 from nisp.rules.generic import lipschitz, pointwise
 
 SILU, GELU, MISH, HARDSWISH, SELU = 1.0999, 1.1290, 1.0885, 1.5, 1.7581
@@ -60,9 +60,9 @@ for _function in (
     rule(_function)(pointwise(_function))
 
 
-@rule(torch.var_mean, torch.std_mean)
-def _no_pair(*args: Any, **kwargs: Any) -> Adjoint:
-    raise NotImplementedError
+@composed(torch.var_mean)
+def _var_mean(input: Tensor, dim: Any = None, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    return torch.var(input, dim, **kwargs), torch.mean(input, dim, keepdim=kwargs.get("keepdim", False))
 
 
 @rule(torch.softmax, Tensor.softmax, F.softmax)

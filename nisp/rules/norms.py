@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import UserError
-from nisp.absolute import Adjoint, rule
+from nisp.absolute import GAINS, Adjoint, rule
 from nisp.rules.generic import lipschitz, plain
 
 
@@ -35,10 +35,22 @@ def _batch_norm(
 ) -> Adjoint:
     if running_var is None or training:
         raise UserError("NISP needs batch norms that have running statistics")
-    gain = torch.rsqrt(running_var.detach().double() + eps)
-    if weight is not None:
-        gain = gain * weight.detach().double().abs()
+    gain = _batch_norm_gain(running_var, weight, eps)
     return lambda score: [score * gain.reshape(1, -1, *[1] * (score.dim() - 2))]
+
+
+def _batch_norm_gain(running_var: Tensor, weight: Tensor | None, eps: float) -> Tensor:
+    gain = torch.rsqrt(running_var.detach().double() + eps)
+    return gain if weight is None else gain * weight.detach().double().abs()
+
+
+def _mean_gain(
+    input: Tensor, mean: Any, running_var: Any, weight: Any = None, bias: Any = None, *args: Any, **kwargs: Any
+) -> float:
+    return _batch_norm_gain(running_var, weight, kwargs.get("eps", 1e-5)).mean().item()
+
+
+GAINS[F.batch_norm] = GAINS[torch.batch_norm] = _mean_gain
 
 
 @rule(F.layer_norm)

@@ -5,13 +5,14 @@ factor the score times the other's magnitude, measured on the example: |d(xy)| <
 layers are thus scored for how far the gate moves what it gates.
 """
 
+import math
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, composed, rule
+from nisp.absolute import GAINS, Adjoint, Response, composed, rule
 from nisp.rules.generic import bilinear, pointwise
 
 _matrix_products = (
@@ -37,10 +38,24 @@ def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoi
     return adjoint
 
 
-@rule(torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__imul__, Tensor.__rmul__, torch.multiply)
+_multiplications = (
+    torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__imul__, Tensor.__rmul__, torch.multiply,
+)  # fmt: skip
+
+
+@rule(*_multiplications)
 def _product(input: Any, other: Any, out: None = None) -> Adjoint:
     factors = [factor if isinstance(factor, Tensor) else abs(factor) for factor in (input, other)]
     return bilinear(torch.mul)(*factors)
+
+
+def _mean_magnitude(input: Any, other: Any, out: None = None) -> float:
+    """Of the factors that are constant, such as a layer scale."""
+    constants = [factor for factor in (input, other) if not isinstance(factor, Response)]
+    return math.prod(float(abs(f).mean()) if isinstance(f, Tensor) else abs(f) for f in constants)
+
+
+GAINS.update(dict.fromkeys(_multiplications, _mean_magnitude))
 
 
 @rule(torch.div, Tensor.div, Tensor.div_, Tensor.__truediv__, Tensor.__itruediv__)

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import UserError
 from nisp.absolute import CONSTANTS, Adjoint, Response, rule
 from nisp.rules.generic import as_is, lipschitz
 
@@ -47,11 +46,21 @@ def _like(input: Tensor, other: Tensor) -> Adjoint:
 
 
 @rule(F.interpolate)
-def _interpolate(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint:
-    mode = kwargs.get("mode", args[2] if len(args) > 2 else "nearest")
-    if mode == "bicubic":
-        raise UserError("NISP has no rule for the operation interpolate with mode='bicubic', which has negative weights")
-    return as_is(F.interpolate)(input, *args, **kwargs)
+def _interpolate(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", *args: Any, **kwargs: Any
+) -> Adjoint:
+    if mode != "bicubic":
+        return as_is(F.interpolate)(input, size, scale_factor, mode, *args, **kwargs)
+    # Some of its weights are negative; it is separable, so that one matrix for each axis has them all.
+    matrices = []
+    for axis in (0, 1):
+        onto = None if size is None else (size if isinstance(size, int) else size[axis], 1)
+        factor = scale_factor if scale_factor is None or isinstance(scale_factor, int | float) else scale_factor[axis]
+        unit = torch.eye(input.shape[2 + axis], dtype=torch.float64, device=input.device)[None, :, :, None]
+        one = F.interpolate(unit, onto, None if factor is None else (factor, 1.0), mode, *args, **kwargs)
+        matrices.append(one[0, :, :, 0].abs())
+    rows, columns = matrices
+    return lambda score: [rows @ score @ columns.T]
 
 
 @rule(Tensor.__setitem__)

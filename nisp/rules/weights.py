@@ -5,6 +5,7 @@ convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, 
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, Rule, hollow, rule
+from nisp.absolute import GAINS, WEIGHED, Adjoint, Response, Rule, hollow, rule
 from nisp.rules.generic import bilinear, plain
 
 
@@ -56,14 +57,6 @@ def _convolution(convolve: Any, dimensions: int) -> Rule:
     return absolute
 
 
-for _dimensions, _functions in {
-    1: (F.conv1d, F.conv_transpose1d),
-    2: (F.conv2d, F.conv_transpose2d),
-    3: (F.conv3d, F.conv_transpose3d),
-}.items():
-    rule(_functions[0])(_convolution(_functions[0], _dimensions))
-
-
 def _transposed_convolution(convolve: Any) -> Rule:
     def absolute(
         input: Tensor,
@@ -81,9 +74,32 @@ def _transposed_convolution(convolve: Any) -> Rule:
     return absolute
 
 
-rule(F.conv_transpose1d)(_transposed_convolution(F.conv1d))
-rule(F.conv_transpose2d)(_transposed_convolution(F.conv2d))
-rule(F.conv_transpose3d)(_transposed_convolution(F.conv3d))
+def _total(weight: Tensor) -> float:
+    return torch.linalg.vector_norm(plain(weight), 1).item()
+
+
+def _linear_gain(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> float:
+    """Mean column sum of |W|."""
+    return _total(weight) / weight.shape[1]
+
+
+def _gain(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, *_: Any, **__: Any) -> float:
+    return _total(weight) / input.shape[1] / math.prod(_each(stride, weight.dim() - 2))
+
+
+def _transposed_gain(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> float:
+    return _total(weight) / weight.shape[0]
+
+
+for _dimensions, (_convolve, _spread) in enumerate(
+    ((F.conv1d, F.conv_transpose1d), (F.conv2d, F.conv_transpose2d), (F.conv3d, F.conv_transpose3d)), 1
+):
+    rule(_convolve)(_convolution(_convolve, _dimensions))
+    rule(_spread)(_transposed_convolution(_convolve))
+    GAINS[_convolve], GAINS[_spread] = _gain, _transposed_gain
+    WEIGHED.update((_convolve, _spread))
+GAINS[F.linear] = _linear_gain
+WEIGHED.add(F.linear)
 
 
 def scattered(
