@@ -84,9 +84,7 @@ class Response(Tensor):
     viewed: "weakref.ref[Response] | None"
 
     @staticmethod
-    def of(
-        values: Tensor, signal: Signal, weighings: list[Weighing], viewed: "Response | None" = None
-    ) -> "Response":
+    def of(values: Tensor, signal: Signal, weighings: list[Weighing], viewed: "Response | None" = None) -> "Response":
         """``values`` as a response.
 
         weighings  shared by all responses of one pass, which add to it

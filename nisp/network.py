@@ -27,7 +27,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: its source, each layer's runs in the order of their first, and the outputs that depend on it."""
+    """One forward pass: its source, each layer's runs, layers in running order, and the outputs that depend on it."""
 
     source: Signal
     runs: dict[str, list[Run]]

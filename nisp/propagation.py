@@ -49,9 +49,7 @@ def propagate(
     return checked({g.name: scores.get(g.name, torch.zeros(g.channels, dtype=torch.float64)) for g in groups})
 
 
-def _listen(
-    group: Group, trace: Trace, level: int, axes: Mapping[str, int], scores: Scores, keep: int | None
-) -> None:
+def _listen(group: Group, trace: Trace, level: int, axes: Mapping[str, int], scores: Scores, keep: int | None) -> None:
     """Collect the scores of a group's responses as they come, and stop those of pruned channels at the last."""
     calls = [(producer, run.wrote) for producer in group.producers for run in trace.runs.get(producer.name, ())]
     factors = undivided([signal for _, signal in calls], level)

@@ -12,9 +12,7 @@ BATCH = 256
 
 
 @torch.no_grad()
-def final_responses(
-    model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH
-) -> Tensor:
+def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH) -> Tensor:
     """Inputs of the layer called ``classifier``, averaged over positions if it has any, shape (n, features).
 
     Of several layers, one after the other. The model runs in its present mode.

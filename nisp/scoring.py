@@ -44,7 +44,7 @@ def scores(
     >>> import torch, nisp
     >>> from torch import nn
     >>> _ = torch.manual_seed(0)
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5), nn.ReLU(), nn.Linear(5, 2))
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5), nn.Linear(5, 2))
     >>> found = nisp.scores(model, torch.randn(1, 3, 8, 8), frl_scores=torch.ones(5))
     >>> {name: tuple(values.shape) for name, values in found.items()}
     {'0': (4,), '3': (5,)}

@@ -33,6 +33,7 @@ class Signal:
 
 def grown(sources: Sequence[Signal], gain: float) -> tuple[float, int]:
     """Growth and level of a tensor that is made of ``sources`` by an operation of the given gain."""
+    gain = gain if math.isfinite(gain) else 1
     top = max(source.growth for source in sources)
     if gain > 0 and top > -math.inf:
         growth = top + math.log2(gain) + math.log2(sum(2 ** (source.growth - top) for source in sources))

@@ -25,11 +25,11 @@ class NISPImportance:
     >>> from nisp.torch_pruning import NISPImportance
     >>> from torch import nn
     >>> _ = torch.manual_seed(0)
-    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, 2))
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.Flatten(), nn.Linear(96, 2))
     >>> images = torch.randn(50, 3, 8, 8)
     >>> pruner = tp.pruner.BasePruner(
     ...     model, images[:1], importance=NISPImportance(model, images[:1], calibration=images),
-    ...     pruning_ratio=0.5, ignored_layers=[model[5]],
+    ...     pruning_ratio=0.5, ignored_layers=[model[4]],
     ... )
     >>> pruner.step()
     >>> model[0].out_channels, model[2].out_channels, model(images).shape

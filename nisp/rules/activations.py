@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nisp.absolute import Adjoint, composed, rule
-from nisp.rules.generic import lipschitz, pointwise
+from nisp.rules.generic import lipschitz, plain, pointwise
 
 SILU, GELU, MISH, HARDSWISH, SELU = 1.0999, 1.1290, 1.0885, 1.5, 1.7581
 SIGMOID, HARDSIGMOID = 1 / 4, 1 / 6
@@ -25,7 +25,7 @@ rule(
     F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
     torch.neg, Tensor.neg, Tensor.__neg__,
 )(lipschitz(1))  # fmt: skip
-rule(F.silu, torch.nn.functional.silu)(lipschitz(SILU))
+rule(F.silu)(lipschitz(SILU))
 rule(F.gelu)(lipschitz(GELU))
 rule(F.mish)(lipschitz(MISH))
 rule(F.hardswish)(lipschitz(HARDSWISH))
@@ -68,8 +68,8 @@ def _var_mean(input: Tensor, dim: Any = None, **kwargs: Any) -> tuple[Tensor, Te
 @rule(torch.softmax, Tensor.softmax, F.softmax)
 def _softmax(input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Adjoint:
     """|dp_i| <= p_i (1 - p_i) |dx_i| + sum over j != i of p_i p_j |dx_j|, at the measured p."""
-    axis = kwargs.get("dim", dim)
-    weights = torch.softmax(input.detach().as_subclass(Tensor), axis)
+    axis: Any = dim
+    weights = torch.softmax(plain(input), axis)
 
     def adjoint(score: Tensor) -> list[Tensor]:
         p = weights.double()

@@ -5,6 +5,7 @@ bounds of softmax and of products at the example: |d(P V)| <= P |dV| + |dP| |V|.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +16,7 @@ from nisp.absolute import composed
 
 
 @composed(F.scaled_dot_product_attention)
-def attend(
+def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -25,18 +26,21 @@ def attend(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """Softmax(Q K^T / sqrt(d) + mask) V; a Boolean mask says which positions take part."""
     if enable_gqa:
-        key, value = (
-            x.repeat_interleave(query.size(-3) // x.size(-3), -3) if x.size(-3) != query.size(-3) else x
-            for x in (key, value)
-        )
+        key, value = (x.repeat_interleave(query.size(-3) // x.size(-3), -3) for x in (key, value))
+    return _weights(query, key, attn_mask, is_causal, scale) @ value
+
+
+def _weights(
+    query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool = False, scale: float | None = None
+) -> Tensor:
+    """Softmax(Q K^T / sqrt(d) + mask); a Boolean mask says which positions take part."""
     logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.size(-1)) if scale is None else scale)
     if is_causal:
-        attn_mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=query.device).tril()
-    if attn_mask is not None:
-        logits = logits.masked_fill(~attn_mask, -math.inf) if attn_mask.dtype == torch.bool else logits + attn_mask
-    return torch.softmax(logits, -1) @ value
+        mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else logits + mask
+    return torch.softmax(logits, -1)
 
 
 @composed(F.multi_head_attention_forward)
@@ -66,20 +70,23 @@ def _multi_head(
     static_v: Tensor | None = None,
     average_attn_weights: bool = True,
     is_causal: bool = False,
-) -> tuple[Tensor, None]:
-    """`torch.nn.MultiheadAttention` on tensors of shape (length, n, features); no attention weights are returned."""
+) -> tuple[Tensor, Tensor | None]:
+    """`torch.nn.MultiheadAttention` on tensors of shape (length, n, features)."""
     if bias_k is not None or bias_v is not None or add_zero_attn or key_padding_mask is not None or query.dim() != 3:
         raise UserError("NISP has no rule for multi-head attention with extra keys or padding masks")
-    if use_separate_proj_weight:
-        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-    else:
-        weights = in_proj_weight.chunk(3)  # type: ignore[union-attr]
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights: Any = separate if in_proj_weight is None else in_proj_weight.chunk(3)
     biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-    heads = [
+    queries, keys, values = (
         F.linear(x, w, b).unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
         for x, w, b in zip((query, key, value), weights, biases, strict=True)
-    ]
-    if attn_mask is not None and attn_mask.dim() == 3:
-        attn_mask = attn_mask.unflatten(0, (-1, num_heads))
-    mixed = attend(*heads, attn_mask, is_causal=is_causal and attn_mask is None)
-    return F.linear(mixed.permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias), None
+    )
+    if attn_mask is not None:
+        # As an argument of this function, a Boolean mask says which positions do not take part.
+        attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask
+        attn_mask = attn_mask.unflatten(0, (-1, num_heads)) if attn_mask.dim() == 3 else attn_mask
+    shares = _weights(queries, keys, attn_mask)
+    output = F.linear((shares @ values).permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)
+    if not need_weights:
+        return output, None
+    return output, shares.mean(1) if average_attn_weights else shares

@@ -76,10 +76,11 @@ def pointwise(func: Callable[..., Any]) -> Rule:
 
 
 def lipschitz(constant: float) -> Rule:
-    """A function of single elements, |f(x) - f(y)| <= constant |x - y| everywhere."""
+    """A function of single elements, |f(x) - f(y)| <= constant |x - y| everywhere; other arguments only set it up."""
 
     def absolute(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint:
-        return lambda score: [score if constant == 1 else constant * score]
+        others = [None] * len(responses_in((args, kwargs)))
+        return lambda score: [score if constant == 1 else constant * score, *others]
 
     absolute.factor = constant  # type: ignore[attr-defined]
     return absolute

@@ -112,9 +112,7 @@ def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, 
 
 
 @rule(F.local_response_norm)
-def _local_response_norm(
-    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> Adjoint:
+def _local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Adjoint:
     """Identity: dividing by (k + ...)^beta shrinks for k >= 1; neighbours' part in the divisor is left out."""
     if k < 1:
         raise UserError(f"NISP has no rule for the operation local_response_norm with k={k}, below 1")

@@ -72,5 +72,3 @@ def _max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Adjoint:
     if isinstance(dim, Tensor):
         raise UserError("NISP has no rule for the larger of two responses by max: use torch.maximum")
     return as_is(torch.sum)(input, dim, keepdim)
-
-

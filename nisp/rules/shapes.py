@@ -12,8 +12,8 @@ from nisp.rules.generic import as_is, lipschitz
 _moves = (
     torch.cat, torch.concat, torch.concatenate, torch.stack, torch.flatten, Tensor.flatten, Tensor.view,
     Tensor.reshape, torch.reshape, Tensor.permute, torch.permute, Tensor.transpose, torch.transpose, torch.swapaxes,
-    Tensor.swapaxes, Tensor.swapdims, torch.movedim, Tensor.movedim, Tensor.t, torch.t, Tensor.T.__get__,
-    Tensor.mT.__get__, Tensor.__getitem__, torch.squeeze, Tensor.squeeze, torch.unsqueeze, Tensor.unsqueeze,
+    Tensor.swapaxes, Tensor.swapdims, torch.movedim, Tensor.movedim, Tensor.t, torch.t,
+    Tensor.__getitem__, torch.squeeze, Tensor.squeeze, torch.unsqueeze, Tensor.unsqueeze,
     torch.chunk, Tensor.chunk, torch.split, Tensor.split, torch.tensor_split, Tensor.tensor_split,
     torch.functional.split, torch.split_with_sizes, Tensor.split_with_sizes, torch.unbind, Tensor.unbind,
     Tensor.unflatten, torch.unflatten, Tensor.expand, torch.narrow, Tensor.narrow, torch.select, Tensor.select,
@@ -27,7 +27,8 @@ _sums = (
     torch.sum, Tensor.sum, torch.mean, Tensor.mean, F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d,
     F.adaptive_avg_pool2d, F.adaptive_avg_pool3d, torch.avg_pool1d, torch.adaptive_avg_pool1d,
 )  # fmt: skip
-for _function in (*_moves, *_sums):
+_properties: tuple[Any, ...] = (Tensor.T.__get__, Tensor.mT.__get__)  # type: ignore[attr-defined]
+for _function in (*_moves, *_properties, *_sums):
     rule(_function)(as_is(_function))
 
 rule(

@@ -120,16 +120,17 @@ def scattered(
     reach = [s * (o - 1) + d * (k - 1) + 1 for s, o, d, k in zip(stride, outputs, dilation, kernel, strict=True)]
     padded = [max(r, n + 2 * p) for r, n, p in zip(reach, shape[2:], padding, strict=True)]
     total = score.new_zeros(*shape[:2], *padded)
-    for tap in itertools.product(*map(range, kernel)):
-        places = [
-            slice(t * d, t * d + s * (o - 1) + 1, s)
-            for t, d, s, o in zip(tap, dilation, stride, outputs, strict=True)
+    taps: Any = itertools.product(*map(range, kernel))
+    for tap in taps:
+        places: Any = [
+            slice(t * d, t * d + s * (o - 1) + 1, s) for t, d, s, o in zip(tap, dilation, stride, outputs, strict=True)
         ]
-        part = score * weight[(slice(None), *tap)].reshape(1, -1, *[1] * len(kernel))
+        part = score * weight[:, *tap].reshape(1, -1, *[1] * len(kernel))
         if part.shape[1] != channels:  # several outputs a channel
             part = part.unflatten(1, (channels, -1)).sum(2)
-        total[(..., *places)] += part
-    return total[(..., *(slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True)))]
+        total[..., *places] += part
+    inner: Any = [slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True)]
+    return total[..., *inner]
 
 
 def _each(value: Any, dimensions: int) -> list[int]:
