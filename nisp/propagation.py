@@ -35,7 +35,8 @@ def propagate(
     of the group have by then passed on the scores of all their channels. What the final responses do not depend on
     scores 0.
 
-    Everything runs in float64: scores grow by many orders of magnitude with depth. ``model`` is left as it was.
+    Scores are float64, as they grow by many orders of magnitude with depth; products with the weights run in the
+    network's precision. ``model`` is left as it was.
 
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
