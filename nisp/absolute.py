@@ -1,37 +1,45 @@
-"""The absolute network: a network whose operations are replaced by their Lipschitz bounds.
+"""The absolute network: a network whose operations are replaced by bounds on how far they carry a change.
 
-Inside ``with AbsoluteNetwork():`` a model's own forward computes, for each final response, the bound of NISP's
-Proposition 2: |W| instead of W and no bias, activations as the identity. The result is linear in the input with
-coefficients that are not negative, so its gradient is NISP's rule s_k = |W|^T s_{k+1} at every layer, skips and
-branches included. (SynFlow, Tanaka et al. 2020, is the same network with s = 1 at the output, used per weight.)
+A real forward pass runs on an example, and each tensor that depends on the input is a `Response`: its values, and its
+``signal``, the same tensor in the absolute network. The absolute network is linear with coefficients that are not
+negative, so the gradient of its final responses is NISP's rule s_k = |W|^T s_{k+1} at every layer, skips and branches
+included. Only that gradient is wanted: signals have a shape but no values, and cost no memory and no arithmetic.
 
-One small rule per torch function, in one table. An operation without a rule is refused by name, never guessed.
-
-operation                      rule
-linear, convolution            |W|, no bias: |W x - W y| <= |W| |x - y|
-batch norm (inference)         |gamma| / sqrt(var + eps) per channel
-ReLU and its kin, dropout      identity: 1-Lipschitz
-max pool                       sum over the window: |max x - max y| <= sum |x - y|
-average and adaptive pool      as they are: positive and linear already
-local response norm            identity: dividing by (k + ...)^beta shrinks for k >= 1; the coupling of neighbouring
-                               channels through the divisor is left out
-addition, subtraction          sum of the branches; a constant drops out
-scaling by a constant          its absolute value
-concat, flatten, slicing       as they are
+There is one small rule for each torch function, in one table, `RULES`, which `nisp.rules` fills; docs/operations.md
+lists them with their bounds. What does not depend on the input runs as it is. A function without a rule is refused by
+name, never guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with s = 1 at the output, used per weight.)
 """
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode, resolve_name
+from torch.overrides import resolve_name
 
 from bench.errors import UserError
+from nisp.signals import Signal, grown
 
-Rule = Callable[..., Any]
+Adjoint = Callable[..., Sequence[Tensor | None]]
+"""Scores of a function's outputs -> scores of the responses among its arguments, in their order."""
+
+Rule = Callable[..., Adjoint]
+"""Takes a function's arguments, before it runs; anything it keeps of their values is a copy."""
+
 RULES: dict[Any, Rule] = {}
+COMPOSED: dict[Any, Callable[..., Any]] = {}
+"""Functions that are carried out by others that have rules."""
+
+GAINS: dict[Any, Callable[..., float]] = {}
+"""Functions that multiply scores -> about how much, from the same arguments; 1 for all others (see `nisp.signals`)."""
+
+WEIGHED: set[Any] = set()
+"""The convolution and linear functions, whose second argument is a weight."""
+
+CONSTANTS: set[Any] = set()
+"""Functions whose results do not change with a small change of the input: shapes, masks, fresh tensors."""
 
 
 def rule(*functions: Any) -> Callable[[Rule], Rule]:
@@ -44,129 +52,150 @@ def rule(*functions: Any) -> Callable[[Rule], Rule]:
     return register
 
 
-class AbsoluteNetwork(TorchFunctionMode):
-    """Context in which torch functions follow the rules above, in the input's precision."""
+def composed(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register the decorated function to run in place of each of ``functions``."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def register(body: Callable[..., Any]) -> Callable[..., Any]:
+        COMPOSED.update(dict.fromkeys(functions, body))
+        return body
+
+    return register
+
+
+def hollow(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
+    """Zeros in float64 that take no memory: scores grow by many orders of magnitude with depth."""
+    return torch.zeros((), dtype=torch.float64, device=like.device).expand(like.shape if shape is None else shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighing:
+    """One run of a convolution or linear function: its weight, what it read and what it made."""
+
+    weight: Tensor
+    read: Signal
+    made: Signal
+
+
+class Response(Tensor):
+    """Values of the real network that depend on its input, and their ``signal`` in the absolute network."""
+
+    signal: Signal
+    weighings: list[Weighing]
+    viewed: "weakref.ref[Response] | None"
+
+    @staticmethod
+    def of(values: Tensor, signal: Signal, weighings: list[Weighing], viewed: "Response | None" = None) -> "Response":
+        """``values`` as a response.
+
+        weighings  shared by all responses of one pass, which add to it
+        viewed     the response whose memory it shares
+        """
+        response = values.as_subclass(Response)
+        response.signal = signal
+        response.weighings = weighings
+        response.viewed = None if viewed is None else weakref.ref(viewed)
+        return response
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in RULES:
-            return RULES[func](*args, **kwargs)
-        if getattr(func, "__name__", "") == "__get__" or func in AS_IS:
-            return func(*args, **kwargs)
-        raise UserError(f"NISP has no rule for the operation {resolve_name(func) or func}")
+        if func in COMPOSED:
+            return COMPOSED[func](*args, **kwargs)
+        with torch._C.DisableTorchFunctionSubclass():
+            if func not in RULES:
+                return _constant(func, args, kwargs)
+            adjoint = RULES[func](*args, **kwargs)
+            gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
+            sources = responses_in((args, kwargs))
+            _refuse_hidden_writes(func, args, kwargs)
+            read = sources[0].signal
+            values = func(*args, **kwargs)
+            made = _carried(args[0] if values is None else values, adjoint, gain, sources)
+            if func in WEIGHED:
+                sources[0].weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
+            return made
 
 
-def _abs(weight: Tensor, like: Tensor) -> Tensor:
-    return weight.detach().to(like.dtype).abs()
+class _Edge(torch.autograd.Function):
+    """One operation of the absolute network: hollow forward, and the rule's adjoint backward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, adjoint: Adjoint, shifts: Sequence[int], likes: Sequence[Tensor], *paths: Tensor
+    ) -> tuple[Tensor, ...]:
+        ctx.adjoint, ctx.shifts = adjoint, shifts
+        ctx.set_materialize_grads(False)
+        return tuple(hollow(like) for like in likes)
+
+    @staticmethod
+    def backward(ctx: Any, *scores: Tensor | None) -> Any:
+        found = ctx.adjoint(*scores)
+        shifted = (s if s is None or not shift else s * 2.0**shift for s, shift in zip(found, ctx.shifts, strict=True))
+        return None, None, None, *shifted
 
 
-@rule(F.linear)
-def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    return F.linear(input, _abs(weight, input))
+def _constant(func: Any, args: Any, kwargs: Any) -> Any:
+    getter = getattr(func, "__name__", "") == "__get__"
+    if func in CONSTANTS or getter:
+        values = func(*args, **kwargs)
+        if func in CONSTANTS or not isinstance(values, Tensor):
+            return values
+    raise UserError(f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__name__', func)}")
 
 
-def _convolution(convolve: Callable[..., Tensor]) -> Rule:
-    def absolute(input: Tensor, weight: Tensor, bias: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        return convolve(input, _abs(weight, input), None, *args, **kwargs)
-
-    return absolute
-
-
-for _function in (F.conv1d, F.conv2d, F.conv3d):
-    RULES[_function] = _convolution(_function)
-
-
-@rule(F.batch_norm)
-def _batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    if running_var is None or training:
-        raise UserError("NISP needs batch norms that have running statistics")
-    gain = 1 / torch.sqrt(running_var.to(input.dtype) + eps)
-    if weight is not None:
-        gain = gain * _abs(weight, input)
-    return input * gain.reshape(1, -1, *[1] * (input.dim() - 2))
+def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
+    """The outputs as responses; whole numbers and truth values, such as the places of maxima, stay as they are."""
+    outputs = [values] if isinstance(values, Tensor) else list(values)
+    floating = [output for output in outputs if output.is_floating_point()]
+    growth, level = grown([source.signal for source in sources], gain)
+    shifts = [source.signal.level - level for source in sources]
+    with torch.enable_grad():
+        paths = iter(_Edge.apply(adjoint, shifts, floating, *(source.signal.path for source in sources)))
+    for index, output in enumerate(outputs):
+        if isinstance(output, Response):  # written in place
+            output.signal = Signal(next(paths), growth, level)
+        elif output.is_floating_point():
+            signal = Signal(next(paths), growth, level)
+            shared = (s for s in sources if s.untyped_storage().data_ptr() == output.untyped_storage().data_ptr())
+            outputs[index] = Response.of(output, signal, sources[0].weighings, next(shared, None))
+    return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 
-@rule(
-    F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.elu, F.celu, F.hardtanh,
-    F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout,
-    torch.tanh, Tensor.tanh, F.tanh, F.softplus, F.local_response_norm,
-)  # fmt: skip
-def _identity(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    return input.view_as(input)
+def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
+    """Paths do not share memory as values do: refuse writes that would be seen elsewhere."""
+    name = getattr(func, "__name__", "")
+    if kwargs.get("out") is not None:
+        raise UserError(f"NISP has no rule for {name} with out=")
+    if name != "__setitem__" and (name.startswith("__") or not name.endswith("_")):
+        return
+    target = args[0]
+    if not isinstance(target, Response):
+        raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
+    if target.viewed is not None and target.viewed() is not None and not _is_identity(func):
+        raise UserError(f"NISP has no rule for {name} on a part of a response that is still in use")
 
 
-@rule(F.max_pool2d, torch.max_pool2d)
-def _max_pool(
-    input: Tensor,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Tensor:
-    if dilation not in (1, (1, 1)) or return_indices:
-        raise UserError("NISP has no rule for a max pool with dilation or with indices")
-    return F.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, divisor_override=1)
+def _is_identity(func: Any) -> bool:
+    return getattr(RULES[func], "factor", None) == 1
 
 
-@rule(F.adaptive_max_pool2d)
-def _adaptive_max_pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Tensor:
-    height, width = (output_size, output_size) if isinstance(output_size, int) else output_size
-    height, width = height or input.shape[-2], width or input.shape[-1]
-    rows = torch.stack([input[..., _window(i, input.shape[-2], height), :].sum(-2) for i in range(height)], -2)
-    return torch.stack([rows[..., _window(j, input.shape[-1], width)].sum(-1) for j in range(width)], -1)
+def responses_in(value: Any) -> list[Response]:
+    """All responses among arguments, in order, those in lists and tuples included."""
+    if isinstance(value, Response):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [response for item in value for response in responses_in(item)]
 
 
-def _window(index: int, size: int, bins: int) -> slice:
-    """PyTorch's adaptive pooling window ``index`` of ``bins`` over ``size`` positions."""
-    return slice(index * size // bins, -(-(index + 1) * size // bins))
-
-
-@rule(
-    torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__,
-    torch.sub, Tensor.sub, Tensor.__sub__, Tensor.__isub__, Tensor.__rsub__,
-)  # fmt: skip
-def _sum(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
-    if not _carries(input):
-        return other
-    return input + abs(alpha) * other if _carries(other) else input.view_as(input)
-
-
-@rule(torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__)
-def _multiplied(input: Any, other: Any) -> Tensor:
-    if _carries(input) and _carries(other):
-        raise UserError("NISP has no rule for the product of two responses")
-    signal, factor = (input, other) if _carries(input) else (other, input)
-    return signal * (_abs(factor, signal) if isinstance(factor, Tensor) else abs(factor))
-
-
-@rule(torch.div, Tensor.div, Tensor.__truediv__)
-def _divided(input: Tensor, other: Any) -> Tensor:
-    if _carries(other):
-        raise UserError("NISP has no rule for division by a response")
-    return input / (_abs(other, input) if isinstance(other, Tensor) else abs(other))
-
-
-def _carries(value: Any) -> bool:
-    """Whether ``value`` depends on the network's input."""
-    return isinstance(value, Tensor) and value.requires_grad and not isinstance(value, torch.nn.Parameter)
-
-
-AS_IS = {
-    F.avg_pool1d, F.avg_pool2d, F.avg_pool3d, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d,
-    torch.cat, torch.concat, torch.stack, torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape, torch.reshape,
-    Tensor.permute, torch.permute, Tensor.transpose, torch.transpose, Tensor.contiguous, Tensor.__getitem__,
-    torch.squeeze, Tensor.squeeze, torch.unsqueeze, Tensor.unsqueeze, torch.chunk, Tensor.chunk, torch.split,
-    Tensor.split, Tensor.mean, torch.mean, Tensor.sum, torch.sum, Tensor.clone, F.pad, Tensor.size, Tensor.dim,
-    Tensor.numel, Tensor.is_floating_point, Tensor.__len__,
-}  # fmt: skip
+def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Arguments with every tensor changed, those in lists, tuples and dictionaries included."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        return type(value)([mapped(item, change) for item in value])
+    return value

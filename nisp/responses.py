@@ -1,17 +1,38 @@
 """The final responses of a network: what its classifier reads."""
 
+import contextlib
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
+
+from nisp.network import channel_axis
 
 BATCH = 256
 
 
 @torch.no_grad()
-def final_responses(model: nn.Module, images: Tensor, classifier: str) -> Tensor:
-    """Inputs of the linear layer called ``classifier``, shape (n, features); the model runs in its present mode."""
-    seen: list[Tensor] = []
-    layer = model.get_submodule(classifier)
-    with layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach())):
-        for batch in images.split(BATCH):
-            model(batch)
-    return torch.cat(seen)
+def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH) -> Tensor:
+    """Inputs of the layer called ``classifier``, averaged over positions if it has any, shape (n, features).
+
+    Of several layers, one after the other. The model runs in its present mode.
+    """
+    read: dict[str, Tensor] = {}
+
+    def keep(name: str, axis: int) -> Callable[..., None]:
+        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            features = inputs[0].movedim(axis, 1)
+            read[name] = features.flatten(2).mean(2) if features.dim() > 2 else features.clone()
+
+        return note
+
+    names = [classifier] if isinstance(classifier, str) else classifier
+    parts = []
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            layer = model.get_submodule(name)
+            stack.enter_context(layer.register_forward_pre_hook(keep(name, channel_axis(layer))))
+        for some in images.split(batch):
+            model(some)
+            parts.append(torch.cat([read[name] for name in names], 1))
+    return torch.cat(parts)

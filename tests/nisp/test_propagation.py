@@ -128,7 +128,8 @@ def test_equals_the_dense_oracle(name, joint):
     groups = groups_of(layers)
     keep = {group.name: group.channels - 1 for group in groups} if joint else None
     frl = torch.rand(layers[-1].in_features).double()
-    scores = propagate(nn.Sequential(*layers), torch.zeros(1, *shape), str(len(layers) - 1), frl, groups, keep)
+    net = nn.Sequential(*layers).double()
+    scores = propagate(net, torch.zeros(1, *shape), str(len(layers) - 1), frl, groups, keep)
     expected = oracle(layers, shape, frl, keep)
     assert scores.keys() == expected.keys()
     for name in expected:
@@ -151,7 +152,7 @@ class Branches(nn.Module):
 
 
 def test_branches_add_up_at_forks_and_the_coupled_group_sums_its_tensors():
-    model, shape = Branches(), (3, 4, 4)
+    model, shape = Branches().double(), (3, 4, 4)
     groups = (group(3, "stem", "inner"), group(2, "left"), group(4, "right"))
     frl = torch.rand(96).double()
     scores = propagate(model, torch.zeros(1, 1, 4, 4), "classifier", frl, groups)

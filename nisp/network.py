@@ -1,0 +1,157 @@
+"""A network's layers as they run in one forward pass, and what of the absolute network they read and write."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import nisp.rules  # noqa: F401  the table of rules
+from bench.errors import UserError
+from nisp.absolute import Response, Weighing, hollow, responses_in
+from nisp.signals import Signal
+
+LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a layer: the signals that it read and made, and what it wrote, which is behind its batch norm."""
+
+    read: Signal
+    made: Signal
+    wrote: Signal
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One forward pass: its source, each layer's runs, layers in running order, and the outputs that depend on it."""
+
+    source: Signal
+    runs: dict[str, list[Run]]
+    outputs: list[Signal]
+
+
+def traced(model: nn.Module, example: Tensor) -> Trace:
+    """Run ``model``, in eval mode, on ``example`` of shape (n, ...); it is left as it was.
+
+    A layer is a convolution or linear module, known by its weight even where another module uses that, or by having
+    just run, where it computes its weight. UserError if an operation has no rule, or the example is no floating tensor.
+    """
+    if not (isinstance(example, Tensor) and example.is_floating_point()):
+        raise UserError("NISP needs one floating-point tensor as the network's example input")
+    source = Signal(hollow(example).detach().requires_grad_())
+    precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), example.dtype)
+    weighings: list[Weighing] = []
+    computed: dict[Signal, str] = {}
+    behind: dict[Signal, Signal] = {}
+    with torch.no_grad(), evaluating(model), _listening(model, computed, behind):
+        outputs = model(Response.of(example.detach().to(precision), source, weighings))
+    names = {id(m.weight): name for name, m in model.named_modules() if isinstance(m, LAYERS)}
+    runs: dict[str, list[Run]] = {}
+    for weighing in weighings:
+        name = names.get(id(weighing.weight)) or computed.get(weighing.made)
+        if name is not None:
+            run = Run(weighing.read, weighing.made, behind.get(weighing.made, weighing.made))
+            runs.setdefault(name, []).append(run)
+    return Trace(source, runs, [response.signal for response in responses_in(outputs)])
+
+
+def final_layers(model: nn.Module, example: Tensor) -> dict[str, int]:
+    """The classifier, whose inputs are the final responses -> their number; several for a network with several heads.
+
+    Heads that read the same responses count once. UserError as for `nisp.scores`.
+    """
+    trace = traced(model, example)
+    return {
+        name: trace.runs[name][-1].read.path.shape[channel_axis(model.get_submodule(name))]
+        for name in classifiers_of(trace)
+    }
+
+
+def classifiers_of(trace: Trace) -> tuple[str, ...]:
+    """The layers whose outputs reach the network's output through no other layer, one for each tensor they read.
+
+    UserError if these are layers throughout the network, as in one that ends without a classifier.
+    """
+    makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
+    found, seen = set(), set()
+    waiting = [output.path.grad_fn for output in trace.outputs]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in makers:
+            found.add(makers[node])
+        else:
+            waiting += [before for before, _ in node.next_functions]
+    reads = {trace.runs[name][-1].read.path: name for name in reversed(trace.runs) if name in found}
+    ordered = tuple(reversed(reads.values()))
+    for name in ordered:
+        others = {trace.runs[other][-1].made.path.grad_fn for other in ordered if other != name}
+        if _reaches(trace.runs[name][-1].read.path.grad_fn, others):
+            raise UserError(f"the network's output comes from {len(ordered)} layers, among them {name}, not from one")
+    if not ordered:
+        raise UserError("the network's output comes from no convolution or linear layer")
+    return ordered
+
+
+def _reaches(node: Any, targets: set[Any]) -> bool:
+    """Whether any of ``targets`` lies before ``node``."""
+    seen, waiting = set(), [node]
+    while waiting:
+        node = waiting.pop()
+        if node in targets:
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return False
+
+
+def channel_axis(layer: nn.Module) -> int:
+    """Dimension of a layer's input and output that its channels are in."""
+    return -1 if isinstance(layer, nn.Linear) else 1
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for every module; each one's own mode is put back."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _listening(model: nn.Module, computed: dict[Signal, str], behind: dict[Signal, Signal]) -> Iterator[None]:
+    """While open, a forward pass notes what layer made a signal, and what a batch norm made of which."""
+
+    def layer_ran(name: str) -> Callable[..., None]:
+        def note(module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
+            if isinstance(output, Response):
+                computed[output.signal] = name
+
+        return note
+
+    def norm_ran(module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
+        if isinstance(inputs[0], Response) and isinstance(output, Response):
+            behind[inputs[0].signal] = output.signal
+
+    handles = []
+    for name, module in model.named_modules():
+        if isinstance(module, LAYERS):
+            handles.append(module.register_forward_hook(layer_ran(name)))
+        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            handles.append(module.register_forward_hook(norm_ran))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

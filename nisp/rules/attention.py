@@ -1,0 +1,92 @@
+"""Attention, as the products and the softmax it is made of.
+
+Scores reach the values by the measured attention weights. Queries and keys get what the weights can change, by the
+bounds of softmax and of products at the example: |d(P V)| <= P |dV| + |dP| |V|.
+"""
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.errors import UserError
+from nisp.absolute import composed
+
+
+@composed(F.scaled_dot_product_attention)
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    if enable_gqa:
+        key, value = (x.repeat_interleave(query.size(-3) // x.size(-3), -3) for x in (key, value))
+    return _weights(query, key, attn_mask, is_causal, scale) @ value
+
+
+def _weights(
+    query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool = False, scale: float | None = None
+) -> Tensor:
+    """Softmax(Q K^T / sqrt(d) + mask); a Boolean mask says which positions take part."""
+    logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.size(-1)) if scale is None else scale)
+    if is_causal:
+        mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else logits + mask
+    return torch.softmax(logits, -1)
+
+
+@composed(F.multi_head_attention_forward)
+def _multi_head(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """`torch.nn.MultiheadAttention` on tensors of shape (length, n, features)."""
+    if bias_k is not None or bias_v is not None or add_zero_attn or key_padding_mask is not None or query.dim() != 3:
+        raise UserError("NISP has no rule for multi-head attention with extra keys or padding masks")
+    separate = (q_proj_weight, k_proj_weight, v_proj_weight)
+    weights: Any = separate if in_proj_weight is None else in_proj_weight.chunk(3)
+    biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+    queries, keys, values = (
+        F.linear(x, w, b).unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
+        for x, w, b in zip((query, key, value), weights, biases, strict=True)
+    )
+    if attn_mask is not None:
+        # As an argument of this function, a Boolean mask says which positions do not take part.
+        attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask
+        attn_mask = attn_mask.unflatten(0, (-1, num_heads)) if attn_mask.dim() == 3 else attn_mask
+    shares = _weights(queries, keys, attn_mask)
+    output = F.linear((shares @ values).permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)
+    if not need_weights:
+        return output, None
+    return output, shares.mean(1) if average_attn_weights else shares

@@ -1,0 +1,123 @@
+"""Rules that fit many functions: each takes a torch function and makes its rule."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nisp.absolute import Adjoint, Response, Rule, hollow, mapped, responses_in
+
+
+class _Slot:
+    """The place of the response number ``index`` among a function's arguments."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+
+def as_is(func: Callable[..., Any]) -> Rule:
+    """A function that is linear with coefficients that are not negative: its own transpose."""
+
+    def absolute(*args: Any, **kwargs: Any) -> Adjoint:
+        shapes = [hollow(response) for response in responses_in((args, kwargs))]
+        call = _emptied(args, {key: value for key, value in kwargs.items() if key != "dtype"})
+
+        def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
+            return transpose(func, call, [shape.detach().requires_grad_() for shape in shapes], scores)
+
+        return adjoint
+
+    return absolute
+
+
+def bilinear(func: Callable[..., Any]) -> Rule:
+    """A function linear in each of its tensors, such as a product: each gets the others' measured magnitudes.
+
+    |d(xy)| <= |y| |dx| + |x| |dy| at the responses to the example; a constant only has its magnitude.
+    """
+
+    def absolute(*args: Any, **kwargs: Any) -> Adjoint:
+        responses = responses_in((args, kwargs))
+        alone = len(responses) == 1
+        sizes = [hollow(response) if alone else plain(response).abs() for response in responses]
+        call = _emptied(args, kwargs)
+
+        def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
+            leaves = [size.double().detach().requires_grad_() for size in sizes]
+            return transpose(func, mapped(call, _magnitude), leaves, scores)
+
+        return adjoint
+
+    return absolute
+
+
+def pointwise(func: Callable[..., Any]) -> Rule:
+    """A function in which an input's element reaches one element of the output: its measured |derivative|.
+
+    Where tensors are broadcast, each is spread out first, so that derivatives of either sign do not cancel.
+    """
+
+    def absolute(*args: Any, **kwargs: Any) -> Adjoint:
+        responses = responses_in((args, kwargs))
+        tensors = [argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor)]
+        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        copies = [plain(response).clone() for response in responses]
+        call = _emptied(args, kwargs)
+
+        def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
+            leaves = [copy.double().expand(shape).detach().requires_grad_() for copy in copies]
+            found = transpose(func, call, leaves, scores)
+            return [s if s is None else s.abs().sum_to_size(c.shape) for s, c in zip(found, copies, strict=True)]
+
+        return adjoint
+
+    return absolute
+
+
+def lipschitz(constant: float) -> Rule:
+    """A function of single elements, |f(x) - f(y)| <= constant |x - y| everywhere; other arguments only set it up."""
+
+    def absolute(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint:
+        others = [None] * len(responses_in((args, kwargs)))
+        return lambda score: [score if constant == 1 else constant * score, *others]
+
+    absolute.factor = constant  # type: ignore[attr-defined]
+    return absolute
+
+
+def transpose(
+    func: Callable[..., Any], call: Any, leaves: Sequence[Tensor], scores: Sequence[Tensor | None]
+) -> Sequence[Tensor | None]:
+    """The transposed Jacobian of a call at ``leaves``, times the scores of its outputs."""
+    args, kwargs = _filled(call, leaves)
+    with torch.enable_grad():
+        values = func(*args, **kwargs)
+    outputs = [values] if isinstance(values, Tensor) else [value for value in values if value.is_floating_point()]
+    used = [(output, score) for output, score in zip(outputs, scores, strict=True) if score is not None]
+    return torch.autograd.grad([o for o, _ in used], leaves, [s for _, s in used], allow_unused=True)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The values of a response or a parameter, and nothing else."""
+    return tensor.detach().as_subclass(Tensor)
+
+
+def _magnitude(tensor: Tensor) -> Tensor:
+    return tensor.detach().double().abs() if tensor.is_floating_point() else tensor
+
+
+def _emptied(args: Any, kwargs: Any) -> Any:
+    """Arguments with a slot in place of each response, so that its values are not kept alive."""
+    count = iter(range(10**6))
+    return mapped((args, kwargs), lambda t: _Slot(next(count)) if isinstance(t, Response) else t)
+
+
+def _filled(call: Any, leaves: Sequence[Tensor]) -> Any:
+    if isinstance(call, _Slot):
+        return leaves[call.index]
+    if isinstance(call, dict):
+        return {key: _filled(item, leaves) for key, item in call.items()}
+    if isinstance(call, list | tuple) and not isinstance(call, torch.Size):
+        return type(call)([_filled(item, leaves) for item in call])
+    return call

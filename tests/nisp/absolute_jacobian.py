@@ -1,0 +1,43 @@
+"""What a rule does, as a matrix, beside the real Jacobian: the oracle of the tests of rules."""
+
+import torch
+
+from nisp.absolute import Response, hollow
+from nisp.signals import Signal
+
+
+def pulled_back(func, inputs, scores):
+    """The scores of ``inputs``, by the rules of all that ``func`` calls, from those of its output."""
+    sources = [Signal(hollow(x).detach().requires_grad_()) for x in inputs]
+    with torch.no_grad():
+        output = func(*(Response.of(x.detach().clone(), s, []) for x, s in zip(inputs, sources, strict=True)))
+    paths = [source.path for source in sources]
+    factor = 2.0**output.signal.level
+    found = torch.autograd.grad(output.signal.path, paths, scores * factor, allow_unused=True)
+    return [torch.zeros_like(x) if s is None else s for x, s in zip(inputs, found, strict=True)]
+
+
+def jacobians(func, inputs):
+    """The real one for each input, shape (outputs, elements of the input)."""
+    outputs = func(*inputs).numel()
+    found = torch.autograd.functional.jacobian(func, tuple(x.detach().clone() for x in inputs))
+    return [j.reshape(outputs, x.numel()) for j, x in zip(found, inputs, strict=True)]
+
+
+def assert_equals(func, *inputs):
+    """A linear function's scores are |J|^T s."""
+    scores = torch.rand_like(func(*inputs))
+    found = pulled_back(func, inputs, scores)
+    for jacobian, x, score in zip(jacobians(func, inputs), inputs, found, strict=True):
+        expected = (jacobian.abs().T @ scores.flatten()).reshape(x.shape)
+        torch.testing.assert_close(score, expected, rtol=1e-10, atol=1e-10)
+
+
+def assert_bounds(func, *inputs):
+    """A function's rule bounds |J| for every pair of an output and an input."""
+    shape = func(*inputs).shape
+    for index, row in enumerate(zip(*jacobians(func, inputs), strict=True)):
+        scores = torch.zeros(shape.numel(), dtype=torch.float64)
+        scores[index] = 1
+        for derivative, score in zip(row, pulled_back(func, inputs, scores.reshape(shape)), strict=True):
+            assert (derivative.abs() <= score.flatten() * (1 + 1e-9) + 1e-12).all()
