@@ -42,6 +42,8 @@ def answer(question: Question, verdicts: pd.DataFrame, removed: Reductions) -> s
         for word, named in zip(words, (better, worse, undecided), strict=True)
         if named
     ]
+    if any({"inconclusive"} < set(group["verdict"]) for _, group in rows.groupby("comparison")):
+        parts.append("the other settings are open")
     return _sentence("; ".join(parts))
 
 
@@ -69,7 +71,8 @@ def _budget(question: Question, rows: pd.DataFrame, removed: Reductions) -> str:
             parts.append(f"{label} at ratio {max(held):g}, {macs:.0f} % fewer MACs and {params:.0f} % fewer parameters")
         else:
             parts.append(f"{label} at none of the ratios tried")
-    return f"Established within {question.margin:g} points of the unpruned network: {'; '.join(parts)}."
+    points = "1 point" if question.margin == 1 else f"{question.margin:g} points"
+    return f"Established within {points} of the unpruned network: {'; '.join(parts)}."
 
 
 def _sentence(text: str) -> str:

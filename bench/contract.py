@@ -4,7 +4,8 @@ A criterion is a module with one function, ``score(problem, **options) -> Scores
 in a suite, its keyword arguments are the options a suite may set. Nothing needs to be registered.
 """
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,6 +99,18 @@ def kept_channels(scores: Tensor, keep: int) -> Tensor:
     """Indices, ascending, of the ``keep`` highest scores of shape (channels,); ties keep the lower index."""
     order = torch.argsort(scores, descending=True, stable=True)
     return torch.sort(order[:keep]).values
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Eval mode for every module; each one's own mode is put back."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 @torch.no_grad()

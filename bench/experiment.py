@@ -64,7 +64,7 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
     return Base(
         model=model,
         dataset=dataset,
-        anatomy=anatomy(model, dataset.example, classifier),
+        anatomy=anatomy(model, dataset.example),
         classifier=classifier,
         importance=ranking(measure.final_responses(model, dataset.train.images, classifier)),
         top1=measure.accuracy(outputs, dataset.test.labels),

@@ -4,7 +4,6 @@ import torch
 
 from bench.batch import untrained
 from bench.measure import latencies_ms
-from bench.models import classifier_name
 from bench.progress import Progress
 from bench.records import Store
 from bench.suite import Suite
@@ -25,7 +24,7 @@ def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
     for dataset_name, model in nets:
         dataset = load_dataset(store.data(dataset_name)).to(device())
         base = untrained(model, dataset, 0).to(device())
-        parts = anatomy(base, dataset.example, classifier_name(base))
+        parts = anatomy(base, dataset.example)
         ratios = sorted(ratio for d, m, ratio in cells if (d, m) == (dataset_name, model))
         models = [base]
         for ratio in ratios:

@@ -30,6 +30,7 @@ TRAINING_CODE = (
     "bench/training.py",
 )
 PRUNING_CODE = (
+    "bench/channels/__init__.py", "bench/channels/ids.py", "bench/channels/rules.py", "bench/channels/trace.py",
     "bench/contract.py", "bench/experiment.py", "bench/models/__init__.py", "bench/patches.py",
     "bench/reconstruction.py", "bench/surgery.py", "baselines/_greedy.py",
     "nisp/absolute.py", "nisp/inf_fs.py", "nisp/propagation.py", "nisp/responses.py",

@@ -1,120 +1,86 @@
-"""Removing channels for real, along torch-pruning's dependency graph; the only file that knows torch-pruning.
+"""Removing channels for real: which channels of a network can go, and the network without them.
 
-The graph says which slices of which modules belong to a channel. What is removed is decided here: each module is
-cut once, by the union of all indices, counted in the original network, so the order of the groups does not matter.
+What belongs to a channel is found by following channel ids through the network (`bench.channels`). What is removed is
+decided by others; here every weight is cut once, and in the order in which the pruned network reads it.
 """
 
 import copy
 import math
-from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Consumer, Group, Producer, silence
+from bench.channels import Trace, Unfit, follow
+from bench.contract import Consumer, Group, Producer, evaluating, silence
 from bench.errors import UserError
-from bench.hidden import hidden
-
-with hidden("timm", "torchvision"):
-    import torch_pruning as tp
-
-Remove = Callable[[nn.Module, list[int]], nn.Module]
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How one module loses channels: ``remove(module, indices)``; ``indices[i]`` belong to channel i of the group."""
-
-    module: str
-    remove: Remove
-    indices: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network's prunable groups in forward order, and group name -> all cuts that removing its channels takes."""
+    """A network's prunable groups in forward order, and what surgery needs to know to remove their channels.
+
+    labels  group name -> label (bench.channels.Trace) of each channel
+    """
 
     groups: tuple[Group, ...]
-    cuts: Mapping[str, tuple[Cut, ...]]
+    labels: Mapping[str, np.ndarray]
+    trace: Trace
+    example: Tensor
 
 
-def anatomy(model: nn.Module, example: Tensor, classifier: str) -> Anatomy:
-    """Find the groups of ``model``; the outputs of ``classifier`` are not to be pruned.
+def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
+    """Find the groups of ``model``; ``example`` is one input, shape (1, ...). The network's outputs stay whole.
 
-    UserError for a layer whose channels cannot be removed one by one.
+    UserError if no channel can be removed, or if the network cannot be followed.
     """
-    model = copy.deepcopy(model).eval()
-    order = _running_order(model, example)
-    names = {module: name for name, module in model.named_modules()}
-    graph = tp.DependencyGraph().build_dependency(model, example_inputs=example)
-    found = []
-    for dependencies in graph.get_all_groups(ignored_layers=[model.get_submodule(classifier)]):
-        root = dependencies[0].dep.target.module
-        channels = graph.get_out_channels(root)
-        cuts = tuple(
-            Cut(names[item.dep.target.module], item.dep.handler, _per_channel(item, channels))
-            for item in dependencies
-            if item.dep.target.module in names
-        )
-        producers = [Producer(cut.module, torch.tensor(cut.indices)) for cut in cuts if _produces(graph, model, cut)]
-        consumers = [
-            Consumer(cut.module, torch.tensor(cut.indices))
-            for cut in cuts
-            if _weighs(model, cut) and graph.is_in_channel_pruning_fn(cut.remove)
-        ]
-        producers.sort(key=lambda producer: order[producer.name])
-        consumers.sort(key=lambda consumer: order[consumer.name])
-        found.append((Group(producers[0].name, tuple(producers), tuple(consumers), channels), cuts))
-    found.sort(key=lambda pair: order[pair[0].name])
-    return Anatomy(tuple(group for group, _ in found), {group.name: cuts for group, cuts in found})
+    example = example[:1]
+    with evaluating(model):
+        try:
+            trace = follow(model, example)
+        except Unfit as error:
+            raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from None
+    places = _places(trace)
+    alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for label, cuts in places.items():
+        if any(dim == 0 for _, dim in cuts):
+            alike[tuple((cut, len(indices)) for cut, indices in cuts.items())].append(label)
+    if not alike:
+        reason, count = Counter(trace.reasons.values()).most_common(1)[0]
+        raise UserError(f"{type(model).__name__} has no channel that can be removed: of {count}, each {reason}")
+    groups: list[Group] = []
+    labels: dict[str, np.ndarray] = {}
+    for members in alike.values():
+        group = _group(members, places, {group.name for group in groups})
+        groups.append(group)
+        labels[group.name] = np.array(members)
+    return Anatomy(tuple(groups), labels, trace, example)
 
 
-def _running_order(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """Name of each convolution and linear layer -> when it runs."""
-    order: dict[str, int] = {}
-
-    def ran(name: str) -> Callable[..., None]:
-        def hook(*_: object) -> None:
-            order.setdefault(name, len(order))
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(ran(name))
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    with torch.no_grad():
-        model(example)
-    for handle in handles:
-        handle.remove()
-    return order
+def _places(trace: Trace) -> dict[int, dict[tuple[str, int], list[int]]]:
+    """Label that may be removed -> layer and dimension of its weight, in running order -> indices; labels in order."""
+    places: dict[int, dict[tuple[str, int], list[int]]] = {}
+    for (name, dim), ids in trace.reads.items():
+        if isinstance(trace.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
+            layer = name.rpartition(".")[0]
+            for index, label in enumerate(trace.labels[ids].tolist()):
+                if trace.movable[label]:
+                    places.setdefault(label, {}).setdefault((layer, dim), []).append(index)
+    return places
 
 
-def _per_channel(item: tp.dependency.graph._helpers.GroupItem, channels: int) -> tuple[tuple[int, ...], ...]:
-    """Indices of one dependency, sorted by the channel of the group that they belong to."""
-    indices: list[list[int]] = [[] for _ in range(channels)]
-    for index, channel in zip(item.idxs, item.root_idxs, strict=True):
-        indices[channel].append(index)
-    return tuple(map(tuple, indices))
-
-
-def _weighs(model: nn.Module, cut: Cut) -> bool:
-    """Whether the cut is through a convolution or a linear layer, which must mix all its channels."""
-    module = model.get_submodule(cut.module)
-    if isinstance(module, nn.Conv2d) and module.groups > 1:
-        raise UserError(f"layer {cut.module} is a grouped convolution, whose channels cannot be pruned yet")
-    return isinstance(module, nn.Conv2d | nn.Linear)
-
-
-def _produces(graph: tp.DependencyGraph, model: nn.Module, cut: Cut) -> bool:
-    if not (_weighs(model, cut) and graph.is_out_channel_pruning_fn(cut.remove)):
-        return False
-    if cut.indices != tuple((i,) for i in range(len(cut.indices))):
-        raise UserError(f"layer {cut.module} does not write the channels of its group one to one")
-    return True
+def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[int]]], taken: set[str]) -> Group:
+    """The group of labels that lie in the same layers; it is called after the first layer that writes it."""
+    indices = {cut: torch.tensor([places[label][cut] for label in members]) for cut in places[members[0]]}
+    producers = tuple(Producer(layer, index) for (layer, dim), index in indices.items() if dim == 0)
+    consumers = tuple(Consumer(layer, index) for (layer, dim), index in indices.items() if dim == 1)
+    name, number = producers[0].name, 2
+    while name in taken:
+        name, number = f"{producers[0].name}#{number}", number + 1
+    return Group(name, producers, consumers, len(members))
 
 
 def keep_plan(groups: tuple[Group, ...], ratio: float) -> dict[str, int]:
@@ -125,27 +91,53 @@ def keep_plan(groups: tuple[Group, ...], ratio: float) -> dict[str, int]:
 def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``model`` that has only the ``kept`` channels (group name -> indices) of each group.
 
-    RuntimeError if a layer is left with other than the planned number of channels.
+    UserError if the pruned shapes do not go through the network.
     """
     pruned = copy.deepcopy(model)
-    removals: dict[tuple[str, Remove], set[int]] = defaultdict(set)
+    left = np.ones(len(parts.trace.movable), dtype=bool)
     for name, channels in kept.items():
-        survivors = set(channels.tolist())
-        for cut in parts.cuts[name]:
-            for channel, indices in enumerate(cut.indices):
-                if channel not in survivors:
-                    removals[cut.module, cut.remove].update(indices)
-    for (module, remove), removed in removals.items():
-        if removed:
-            remove(pruned.get_submodule(module), sorted(removed))
-    for group in parts.groups:
-        for producer in group.producers if group.name in kept else ():
-            left = len(pruned.get_parameter(f"{producer.name}.weight"))
-            if left != len(kept[group.name]):
-                raise RuntimeError(
-                    f"layer {producer.name} has {left} channels after surgery, not {len(kept[group.name])}"
-                )
+        left[np.delete(parts.labels[name], channels.cpu().numpy())] = False
+    trace = Trace(pruned, parts.trace, left[parts.trace.labels])
+    with evaluating(pruned):
+        try:
+            trace.run(pruned, parts.example)
+        except Unfit as error:
+            raise UserError(f"{type(model).__name__} cannot be pruned like this: {error}") from None
+    if trace.cuts.keys() != parts.trace.reads.keys():
+        raise UserError(f"{type(model).__name__} cannot be pruned like this: its layers would read other channels")
+    for (name, dim), indices in trace.cuts.items():
+        _cut(pruned, trace.twins[name], dim, torch.from_numpy(indices))
+    for module in pruned.modules():
+        _tell_size(module)
     return pruned
+
+
+def _cut(model: nn.Module, names: list[str], dim: int, indices: Tensor) -> None:
+    """Keep only ``indices`` along one dimension of a parameter or buffer, which may go by several names."""
+    holders = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names]
+    tensor = getattr(*holders[0])
+    if torch.equal(indices, torch.arange(tensor.size(dim))):
+        return
+    smaller = tensor.detach().index_select(dim, indices.to(tensor.device))
+    if isinstance(tensor, nn.Parameter):
+        smaller = nn.Parameter(smaller, requires_grad=tensor.requires_grad)
+    for module, attribute in holders:
+        setattr(module, attribute, smaller)
+
+
+def _tell_size(module: nn.Module) -> None:
+    """Set a layer's attributes to the size of its weights."""
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        if module.groups > 1 and module.weight.size(1) == 1 and module.in_channels == module.groups:
+            module.groups = module.groups * module.weight.size(0) // module.out_channels
+        module.out_channels, module.in_channels = module.weight.size(0), module.weight.size(1) * module.groups
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.modules.batchnorm._NormBase):
+        sized = module.weight if module.weight is not None else module.running_mean
+        module.num_features = module.num_features if sized is None else len(sized)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
 
 
 @torch.no_grad()

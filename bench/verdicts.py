@@ -98,13 +98,13 @@ def as_text(suite: Suite, answers: pd.DataFrame, removed: Reductions) -> str:
         for line in (f"Claim: {question.claim}", f"Answer: {answer(question, answers, removed)}"):
             lines += textwrap.wrap(line, 100, initial_indent="  ", subsequent_indent="  ")
         lines.append(
-            f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<19}{'p':>6}  verdict"
+            f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<22}{'p':>6}  verdict"
         )
         for row in rows.itertuples():
             interval = f"[{row.ci_low:.4g}, {row.ci_high:.4g}]"
             lines.append(
                 f"  {row.comparison:<42}{row.setting:<16}{row.n_seeds:>5}{row.difference:>+12.4g}  "
-                f"{interval:<19}{row.p_value:>6.3f}  {row.verdict}"
+                f"{interval:<22}{row.p_value:>6.3f}  {row.verdict}"
             )
         counts = rows["verdict"].value_counts()
         lines.append("  " + ", ".join(f"{counts.get(v, 0)} {v}" for v in ("supported", "contradicted", "inconclusive")))

@@ -36,6 +36,6 @@ def build(name, depth):
 
 def problem(model, dataset, ratio=0.5, seed=0, count=64):
     classifier = classifier_name(model)
-    parts = anatomy(model, dataset.example, classifier)
+    parts = anatomy(model, dataset.example)
     split = dataset.calibration(count, seed)
     return Problem(model, parts.groups, keep_plan(parts.groups, ratio), *split, classifier, seed), parts

@@ -7,17 +7,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^\]]*\])?==([^\s;\\]+)", re.M)
+PINNED = re.compile(r"^[A-Za-z0-9_.-]+(?:\[[^\]]*\])?==[^\\\n]+", re.M)
 
 
 def names(lines):
     return {re.split(r"[\[<>=!;\s]", line.strip())[0].lower() for line in lines if line.strip() and line[0] != "#"}
 
 
-def locked():
-    return {name.lower(): version for name, version in REQUIREMENT.findall((ROOT / "requirements.lock").read_text())}
+def locked(python="3.12"):
+    """Name -> version of what the lock installs for a version of Python."""
+    pins = map(Requirement, PINNED.findall((ROOT / "requirements.lock").read_text()))
+    wanted = [pin for pin in pins if pin.marker is None or pin.marker.evaluate({"python_full_version": f"{python}.0"})]
+    return {pin.name.lower(): str(pin.specifier).removeprefix("==") for pin in wanted}
 
 
 def direct():
@@ -33,7 +37,8 @@ def test_the_lock_pins_every_direct_dependency_with_hashes():
 def test_the_conda_environment_has_the_locks_direct_dependencies():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     [pip] = [item["pip"] for item in environment["dependencies"] if isinstance(item, dict)]
-    assert dict(line.lower().split("==") for line in pip) == {name: locked()[name] for name in direct()}
+    [python] = [item.removeprefix("python=") for item in environment["dependencies"] if str(item).startswith("python=")]
+    assert dict(line.lower().split("==") for line in pip) == {name: locked(python)[name] for name in direct()}
 
 
 def test_the_packages_dependencies_are_among_the_locked():

@@ -40,7 +40,7 @@ def zeroed(model, parts, kept, images):
 @pytest.mark.parametrize("ratio", [0.25, 0.7])
 def test_removed_equals_zeroed(name, depth, ratio, digits):
     model = build(name, depth)
-    parts = anatomy(model, digits.example, classifier_name(model))
+    parts = anatomy(model, digits.example)
     plan = keep_plan(parts.groups, ratio)
     kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in parts.groups}
     pruned = prune(model, parts, kept)
@@ -56,7 +56,7 @@ def test_removed_equals_zeroed(name, depth, ratio, digits):
 def test_every_layer_but_the_classifier_is_pruned_and_can_be_trained(name, depth, digits):
     model = build(name, depth)
     classifier = classifier_name(model)
-    parts = anatomy(model, digits.example, classifier)
+    parts = anatomy(model, digits.example)
     producers = [producer.name for group in parts.groups for producer in group.producers]
     weighted = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert sorted(producers) == sorted(set(weighted) - {classifier})
@@ -69,7 +69,7 @@ def test_every_layer_but_the_classifier_is_pruned_and_can_be_trained(name, depth
 
 def test_removal_error_sees_a_wrong_removal(digits):
     model = build("plain", 4)
-    parts = anatomy(model, digits.example, classifier_name(model))
+    parts = anatomy(model, digits.example)
     kept = {group.name: torch.arange(group.channels // 2) for group in parts.groups}
     wrong = prune(model, parts, kept | {parts.groups[0].name: torch.arange(8, 16)})
     assert removal_error(model, wrong, parts, kept, digits.train.images[:8]) > 1e-3
@@ -77,7 +77,7 @@ def test_removal_error_sees_a_wrong_removal(digits):
 
 def test_residual_streams_are_one_group(digits):
     model = build("resnet", 14)
-    groups = anatomy(model, digits.example, classifier_name(model)).groups
+    groups = anatomy(model, digits.example).groups
     assert [tuple(p.name for p in group.producers) for group in groups if len(group.producers) > 1] == [
         ("conv", "blocks.0.conv2", "blocks.1.conv2"),
         ("blocks.2.conv2", "blocks.2.shortcut.0", "blocks.3.conv2"),
@@ -97,7 +97,7 @@ def test_concat_reads_each_group_at_its_offset():
             return self.classifier(x.mean((2, 3)))
 
     model, example = Net(), torch.randn(1, 1, 4, 4)
-    parts = anatomy(model, example, "classifier")
+    parts = anatomy(model, example)
     assert [group.read_by("c").inputs.flatten().tolist() for group in parts.groups[:2]] == [[0, 1], [2, 3, 4]]
     kept = {"a": torch.tensor([1]), "b": torch.tensor([0, 2]), "c": torch.tensor([0, 1])}
     pruned = prune(model, parts, kept)

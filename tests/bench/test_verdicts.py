@@ -113,7 +113,10 @@ def test_answers_name_winners_losers_and_what_is_open():
     runs = table(lambda m, d, r: {"nisp": 0, "random": 5, "magnitude": -4 if d == 4 else 0}[m])
     asked = suite(against=["random", "magnitude"])
     told = answer(asked.questions[0], verdicts(asked, runs), {})
-    assert told == "nisp is better than random (3 of 3 settings); nisp is worse than magnitude (1 of 3 settings)."
+    assert (
+        told == "nisp is better than random (3 of 3 settings); nisp is worse than magnitude (1 of 3 settings); "
+        "the other settings are open."
+    )
     told = answer(suite().questions[0], verdicts(suite(), table(lambda m, d, r: 0)), {})
     assert told == "No difference from random (3 of 3 settings) is established."
 
