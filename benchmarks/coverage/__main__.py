@@ -88,8 +88,10 @@ def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) 
 
 
 def _stopped(path: Path, failure: str) -> None:
-    """Finish the record of a process that could not; it may have written none."""
+    """Finish the record of a process that could not; it may have written none, or have been done."""
     content: dict[str, Any] = read_json_if_valid(path) or {"row": {"failure": ""}, "code": {}}
+    if content.get("finished"):
+        return
     step = content["row"].pop("stage", "start")
     content["row"]["failure"] = record.joined(content["row"]["failure"], f"{failure} in step '{step}'")
     write_json(path, content | {"finished": True})
