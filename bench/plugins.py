@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 CRITERIA = ("nisp/criteria", "baselines")
 MODELS = ("bench/models",)
 DATASETS = ("bench/data",)
+NEUTRAL = {"bench/__init__.py", "bench/errors.py", "bench/files.py", "bench/hidden.py", "nisp/__init__.py"}
+"""Files that no measured number depends on."""
 
 
 @cache
@@ -52,9 +54,41 @@ def _parsed(file: Path) -> ast.Module:
     return ast.parse(file.read_text())
 
 
-@cache
 def fingerprint(shared: tuple[str, ...], *plugs: Any) -> str:
-    """Digest of the ``shared`` files and of plug-ins given as folders, name, folders, name, ..."""
+    """Digest of files, of plug-ins given as folders, name, folders, name, ..., and of what these import of the project.
+
+    Files that decide no number (`NEUTRAL`) are left out.
+    """
     files = [ROOT / name for name in shared]
     files += [available(folders)[name] for folders, name in zip(plugs[::2], plugs[1::2], strict=True)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return _digest(tuple(files))
+
+
+@cache
+def _digest(files: tuple[Path, ...]) -> str:
+    sources = sorted(set().union(*map(sources_of, files)))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:16]
+
+
+def sources_of(file: Path) -> set[Path]:
+    """The file and every file of the project that it imports, directly or not, in functions too."""
+    found: set[Path] = set()
+    waiting = [file]
+    while waiting:
+        source = waiting.pop()
+        if source not in found:
+            found.add(source)
+            waiting += _imported(source) if source.suffix == ".py" else ()
+    return {source for source in found if str(source.relative_to(ROOT)) not in NEUTRAL}
+
+
+@cache
+def _imported(file: Path) -> tuple[Path, ...]:
+    modules = []
+    for node in ast.walk(_parsed(file)):
+        if isinstance(node, ast.Import):
+            modules += [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            modules += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
+    paths = [ROOT.joinpath(*module.split(".")) for module in modules]
+    return tuple(p for path in paths for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())

@@ -22,20 +22,6 @@ from bench.specs import (
     distinct,
 )
 
-TRAINING_CODE = (
-    "bench/augment.py",
-    "bench/data/__init__.py",
-    "bench/measure.py",
-    "bench/schedule.py",
-    "bench/training.py",
-)
-PRUNING_CODE = (
-    "bench/channels/__init__.py", "bench/channels/ids.py", "bench/channels/rules.py", "bench/channels/trace.py",
-    "bench/contract.py", "bench/experiment.py", "bench/models/__init__.py", "bench/patches.py",
-    "bench/reconstruction.py", "bench/surgery.py", "baselines/_greedy.py",
-    "nisp/absolute.py", "nisp/inf_fs.py", "nisp/propagation.py", "nisp/responses.py",
-)  # fmt: skip
-
 
 class Run(Strict):
     """One row of runs.csv."""
@@ -145,14 +131,14 @@ class Suite(Strict):
     def base_digest(self, dataset: str, model: ModelSpec, seed: int) -> str:
         """Fingerprint of all that a trained base network depends on, the code included."""
         spec = next(spec for spec in self.datasets if spec.name == dataset)
-        code = plugins.fingerprint(TRAINING_CODE, plugins.DATASETS, dataset, plugins.MODELS, model.name)
+        code = plugins.fingerprint(("bench/training.py",), plugins.DATASETS, dataset, plugins.MODELS, model.name)
         return _digest([spec.model_dump(), model.model_dump(), self.recipe(model).model_dump(), seed, code])
 
     def run_digest(self, run: Run) -> str:
         """Fingerprint of all that one record depends on, the code included."""
         base = self.base_digest(run.dataset, run.model, run.seed)
         method = self.methods[run.method]
-        code = plugins.fingerprint(PRUNING_CODE, plugins.CRITERIA, method.criterion)
+        code = plugins.fingerprint(("bench/experiment.py",), plugins.CRITERIA, method.criterion)
         shared = [self.finetune.model_dump(), self.scratch_b_limit, self.calibration_images]
         return _digest([base, method.model_dump(), run.ratio, shared, code])
 

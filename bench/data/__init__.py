@@ -63,6 +63,13 @@ class Load(Protocol):
         """The data set; UserError that names a file that is missing or broken."""
 
 
+def split_off(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """``split`` without a random ``share`` of its images, and that share; fixed by ``seed``."""
+    order = torch.randperm(len(split.labels), generator=torch.Generator().manual_seed(seed))
+    rest, taken = order.tensor_split([len(order) - round(share * len(order))])
+    return Split(split.images[rest], split.labels[rest]), Split(split.images[taken], split.labels[taken])
+
+
 def normalised(name: str, train: Split, validation: Split, test: Split, classes: int) -> Dataset:
     """A Dataset whose images are shifted and scaled per channel by the training split's statistics."""
     mean = train.images.mean((0, 2, 3), keepdim=True)

@@ -1,55 +1,38 @@
-import ast
 from pathlib import Path
 
 import pytest
 
 from bench import plugins
-from bench.suite import PRUNING_CODE, TRAINING_CODE
 
 ROOT = Path(__file__).parents[2]
-DECIDES_NO_NUMBER = {"bench/__init__.py", "bench/errors.py", "bench/files.py", "bench/hidden.py", "nisp/__init__.py"}
 
 
-def imported(file):
-    """Files of the project that ``file`` imports, and their packages."""
-    for node in ast.walk(ast.parse((ROOT / file).read_text())):
-        modules = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module] + [f"{node.module}.{name.name}" for name in node.names]
-        for module in modules:
-            path = Path(*module.split("."))
-            for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-                if (ROOT / candidate).exists():
-                    yield str(candidate)
+def names(file):
+    return {str(source.relative_to(ROOT)) for source in plugins.sources_of(ROOT / file)}
 
 
-def closure(start):
-    found, todo = set(), [start]
-    while todo:
-        file = todo.pop()
-        if file not in found:
-            found.add(file)
-            todo += imported(file)
-    return found - DECIDES_NO_NUMBER
+def test_what_training_and_pruning_depend_on_is_followed_through_imports():
+    assert {"bench/training.py", "bench/augment.py", "bench/schedule.py", "bench/measure.py"} <= names(
+        "bench/training.py"
+    )
+    assert "bench/surgery.py" not in names("bench/training.py")
+    assert {"bench/surgery.py", "bench/channels/rules.py", "bench/patches.py"} <= names("bench/experiment.py")
+    assert {"nisp/inf_fs.py", "nisp/absolute.py"} <= names("nisp/criteria/nisp.py")
+    assert "baselines/_greedy.py" in names("baselines/thinet.py")
+    assert "bench/data/_idx.py" in names("bench/data/mnist.py")
+    assert "bench/data/_cifar.py" in names("bench/data/cifar10.py"), "imports in functions count"
+    assert "bench/errors.py" not in names("nisp/criteria/nisp.py")
 
 
-@pytest.mark.parametrize(
-    "name", sorted(plugins.available(plugins.MODELS)) + sorted(plugins.available(plugins.DATASETS))
-)
-def test_whatever_training_imports_is_part_of_its_fingerprint(name):
-    folder = "models" if name in plugins.available(plugins.MODELS) else "data"
-    own = f"bench/{folder}/{name}.py"
-    assert closure("bench/training.py") | closure(own) <= {*TRAINING_CODE, own}
+def test_nothing_that_decides_a_number_imports_what_only_reports():
+    for criterion in plugins.available(plugins.CRITERIA).values():
+        for source in plugins.sources_of(criterion) | plugins.sources_of(ROOT / "bench/experiment.py"):
+            assert not source.name.startswith(("report", "verdicts", "tables", "statistics"))
 
 
-@pytest.mark.parametrize("name", sorted(plugins.available(plugins.CRITERIA)))
-def test_whatever_pruning_imports_is_part_of_its_fingerprint(name):
-    own = str(plugins.available(plugins.CRITERIA)[name].relative_to(ROOT))
-    assert closure("bench/experiment.py") | closure(own) <= {*TRAINING_CODE, *PRUNING_CODE, own}
-
-
-def test_every_file_of_a_fingerprint_exists():
-    assert all((ROOT / file).is_file() for file in (*TRAINING_CODE, *PRUNING_CODE))
+@pytest.mark.parametrize("neutral", sorted(plugins.NEUTRAL))
+def test_neutral_files_exist(neutral):
+    assert (ROOT / neutral).is_file()
 
 
 def test_plugins_are_found_by_file_name_and_load():
