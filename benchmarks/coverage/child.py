@@ -22,7 +22,8 @@ def main(check: str, source: str, model: str, path: str, gigabytes: str) -> None
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     limit = int(float(gigabytes) * 2**30)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with contextlib.suppress(ValueError):  # macOS cannot limit it
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     [subject] = [subject for subject in subjects([model]) if subject.source == source]
     record = Record(Path(path))
     with contextlib.suppress(Failed):

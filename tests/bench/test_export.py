@@ -3,7 +3,9 @@
 import hashlib
 import importlib
 import json
+import re
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -243,3 +245,15 @@ def test_what_cannot_be_rebuilt_is_not_saved(tmp_path):
         with pytest.raises(UserError, match=fault):
             save_pruned(tmp_path / "net", pruned, *origin)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_documented_example_works_as_printed(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs/export.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", text, re.S)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(code, names)
+    assert torch.equal(outputs(names["same"], names["example"]), outputs(names["pruned"], names["example"]))
+    assert {file.name for file in tmp_path.iterdir()} == {f"small.{s}" for s in ("json", "safetensors", "pt2", "onnx")}
