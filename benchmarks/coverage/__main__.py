@@ -1,0 +1,122 @@
+"""How many published networks can be scored, pruned, saved and reloaded, beside torch-pruning's own pruner.
+
+    python -m benchmarks.coverage                              # all of zoo.csv, some hours on one core
+    python -m benchmarks.coverage --only resnet18 vit_b_16     # some, by name
+
+Each network runs in a process of its own with limited time and memory. What is finished is kept in results/coverage,
+until the code that made it changes; so a run that was stopped goes on where it was.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.files import read_json_if_valid, write_json, write_text
+from benchmarks.coverage import record, table
+from benchmarks.coverage.zoo import Subject, subjects
+
+REFERENCE = Path("results/reference/coverage")
+RECORDS = Path("results/coverage")
+UPSTREAM = Path("docs/upstream.md")
+MARKS = ("<!-- torch-pruning failures -->", "<!-- /torch-pruning failures -->")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Check the networks that have no finished record, and write the tables."""
+    given = _parser().parse_args(arguments)
+    try:
+        chosen = subjects(given.only)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    small = [subject for subject in chosen if not given.largest or subject.params_m <= given.largest]
+    for check in given.checks:
+        for index, subject in enumerate(small, 1):
+            _check(check, subject, given, f"[{check} {index}/{len(small)}] {subject.source}/{subject.model}")
+    rows, peers = _rows(chosen, given)
+    out = given.out or (RECORDS if given.only else REFERENCE)
+    table.write(out / "coverage.csv", table.COLUMNS, rows)
+    table.write(out / "torch_pruning.csv", table.PEER_COLUMNS, peers)
+    if out == REFERENCE:
+        _document(peers)
+    print(table.summary(rows))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.coverage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", default=(), metavar="MODEL", help="names; tables go to results/coverage")
+    parser.add_argument("--largest", type=float, metavar="M", help="skip networks of more million parameters")
+    parser.add_argument("--seconds", type=float, default=600, help="limit of one network (600)")
+    parser.add_argument("--memory", type=float, default=10, metavar="GB", help="limit of one network (10)")
+    parser.add_argument("--checks", nargs="+", default=("ours", "peer"), choices=("ours", "peer"))
+    parser.add_argument("--any-code", action="store_true", help="keep finished records that other code has made")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="where finished networks are noted")
+    parser.add_argument("--out", type=Path, help=f"where the tables go ({REFERENCE})")
+    return parser
+
+
+def _path(given: argparse.Namespace, check: str, subject: Subject) -> Path:
+    return given.records / check / subject.source / f"{subject.model}.json"
+
+
+def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) -> None:
+    """Run one check of one network, unless its record is finished."""
+    path = _path(given, check, subject)
+    if record.finished(path, given.any_code) is not None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "benchmarks.coverage.child", check, subject.source, subject.model]
+    start = time.perf_counter()
+    with path.with_suffix(".log").open("w") as log:
+        try:
+            ended = subprocess.run(
+                [*command, str(path.absolute()), str(given.memory)],
+                stdout=log, stderr=log, timeout=given.seconds, cwd=record.ROOT,
+            )  # fmt: skip
+            if ended.returncode:
+                _stopped(path, f"crash: the process ended with status {ended.returncode}")
+        except subprocess.TimeoutExpired:
+            _stopped(path, f"timeout: not done after {given.seconds:g} s")
+    content = read_json_if_valid(path)
+    print(f"{label}: {content['row']['failure'] or 'ok'} ({time.perf_counter() - start:.0f} s)", flush=True)
+
+
+def _stopped(path: Path, failure: str) -> None:
+    """Finish the record of a process that could not; it may have written none, or have been done."""
+    content: dict[str, Any] = read_json_if_valid(path) or {"row": {"failure": ""}, "code": {}}
+    if content.get("finished"):
+        return
+    step = content["row"].pop("stage", "start")
+    content["row"]["failure"] = record.joined(content["row"]["failure"], f"{failure} in step '{step}'")
+    write_json(path, content | {"finished": True})
+
+
+def _rows(chosen: list[Subject], given: argparse.Namespace) -> tuple[list[table.Row], list[table.Row]]:
+    """The rows of both tables; a network without a finished record is listed as not run."""
+    rows, peers = [], []
+    for subject in sorted(chosen, key=lambda subject: (subject.source != "torchvision", subject.model)):
+        known = {"model": subject.model, "source": subject.source, "params_m": subject.params_m}
+        unknown = {"failure": "not run"}
+        peer = record.finished(_path(given, "peer", subject), given.any_code) or unknown
+        ours = record.finished(_path(given, "ours", subject), given.any_code) or unknown
+        theirs = {"torch_pruning": peer.get("torch_pruning"), "peer_params_left": peer.get("params_left")}
+        rows.append(ours | known | theirs)
+        peers.append(peer | known)
+    return rows, peers
+
+
+def _document(peers: list[table.Row]) -> None:
+    """Put torch-pruning's failures between the marks of docs/upstream.md."""
+    before, rest = UPSTREAM.read_text().split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    write_text(UPSTREAM, f"{before}{MARKS[0]}\n{table.upstream(peers)}\n{MARKS[1]}{after}")
+
+
+if __name__ == "__main__":
+    main()

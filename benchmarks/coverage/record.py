@@ -1,0 +1,89 @@
+"""What is known of one network, written down after every step, so that a step that never ends is known too."""
+
+import contextlib
+import hashlib
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench.files import read_json_if_valid, write_json
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("bench", "benchmarks", "nisp", "torch", "torchvision", "timm", "torch_pruning")
+
+
+class Failed(Exception):
+    """A step failed; what failed is noted."""
+
+
+class Record:
+    """The notes on one network, kept in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.row: dict[str, Any] = {"failure": ""}
+
+    def update(self, **values: Any) -> None:
+        """Note values of columns."""
+        self.row |= values
+        self._write(finished=False)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A step; if it fails, ``failure`` says so as "step: exception: sentence", and Failed is raised."""
+        self.update(stage=name)
+        try:
+            yield
+        except Exception as error:
+            self.row["failure"] = joined(self.row["failure"], f"{name}: {sentence(error)}")
+            raise Failed from error
+
+    def finish(self) -> None:
+        """Note that there is nothing more to come."""
+        self.row.pop("stage", None)
+        self._write(finished=True)
+
+    def _write(self, finished: bool) -> None:
+        write_json(self.path, {"finished": finished, "row": self.row, "code": loaded_code()})
+
+
+def joined(first: str, second: str) -> str:
+    """Two failures as one text."""
+    return f"{first}; {second}" if first else second
+
+
+def sentence(error: BaseException) -> str:
+    """The exception's kind and its text on one line, without what differs from run to run."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"0x[0-9a-f]+", "0x...", text)
+    return f"{type(error).__name__}: {text[:200]}".removesuffix(": ")
+
+
+def loaded_code() -> dict[str, str]:
+    """Digest of every file of the project that this process has imported, and versions of what decides the outcome."""
+    code = {"torch": torch.__version__}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name in ("timm", "torchvision", "torch_pruning"):
+            code[name] = getattr(module, "__version__", "")
+        if file and Path(file).is_relative_to(ROOT) and ".venv" not in Path(file).parts:
+            code[str(Path(file).relative_to(ROOT))] = digest(Path(file))
+    return code
+
+
+def digest(file: Path) -> str:
+    """Of a file's content; empty if there is no file."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+
+
+def finished(path: Path, any_code: bool = False) -> dict[str, Any] | None:
+    """The row in a finished record that the present code made, or any code; None if there is none."""
+    content = read_json_if_valid(path)
+    if not isinstance(content, dict) or not content.get("finished"):
+        return None
+    stale = [name for name, made in content["code"].items() if name.endswith(".py") and digest(ROOT / name) != made]
+    return None if stale and not any_code else content["row"]
