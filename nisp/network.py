@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
+from bench.contract import evaluating
 from bench.errors import UserError
 from nisp.absolute import Response, Weighing, hollow, responses_in
 from nisp.signals import Signal
@@ -115,18 +116,6 @@ def _reaches(node: Any, targets: set[Any]) -> bool:
 def channel_axis(layer: nn.Module) -> int:
     """Dimension of a layer's input and output that its channels are in."""
     return -1 if isinstance(layer, nn.Linear) else 1
-
-
-@contextlib.contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for every module; each one's own mode is put back."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 @contextlib.contextmanager
