@@ -1,6 +1,6 @@
 """What NISP's scores cost, beside a forward pass and torch-pruning's Taylor importance, on this machine.
 
-    python benchmarks/cost.py --threads 2
+    python -m benchmarks.cost --threads 2
 
 ResNet-50 at 224 x 224 with random weights and given scores of the final responses. Times are medians of repeats that
 alternate, so that a busy machine slows all alike; peaks are growths of resident memory, each in a process of its own.
@@ -96,7 +96,7 @@ def _medians(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, 
 
 
 def _measured_apart(what: str, threads: int) -> float:
-    command = [sys.executable, __file__, "--peak", what, "--threads", str(threads)]
+    command = [sys.executable, "-m", "benchmarks.cost", "--peak", what, "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

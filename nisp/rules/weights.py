@@ -1,7 +1,7 @@
 """Layers with weights: |W x - W y| <= |W| |x - y|. The bias drops out.
 
-Each adjoint is the transposed layer with |W|, computed outright, in the network's own precision. A weight that is itself a
-response (dynamic convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the measured
+Each adjoint is the transposed layer with |W|, computed outright, in the network's own precision. A weight that is itself
+a response (dynamic convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the measured
 responses.
 """
 
