@@ -7,12 +7,13 @@ alternate, so that a busy machine slows all alike; peaks are growths of resident
 """
 
 import argparse
-import resource
+import re
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch_pruning as tp
@@ -103,12 +104,17 @@ def _measured_apart(what: str, threads: int) -> float:
 def _peak(what: str) -> float:
     """Growth of this process's largest resident memory, in MB."""
     model, images, frl_scores = _model(), torch.randn(SMALL_BATCH, 3, 224, 224), torch.rand(2048)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _largest()
     if what == "scoring":
         nisp.scores(model, images[:1], frl_scores=frl_scores)
     else:
         _forward(model, images)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return _largest() - before
+
+
+def _largest() -> float:
+    # getrusage would count the memory of the process that started this one.
+    return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
 
 
 if __name__ == "__main__":
