@@ -100,15 +100,16 @@ class Response(Tensor):
 
     signal: Signal
     run: Pass
-    viewed: "weakref.ref[Response] | None"
+    sharing: "list[weakref.ref[Response]]"
 
     @staticmethod
     def of(values: Tensor, signal: Signal, run: Pass, viewed: "Response | None" = None) -> "Response":
-        """``values`` as a response; ``viewed`` is the response whose memory it shares."""
+        """``values`` as a response; ``viewed`` is one whose memory it shares."""
         response = values.as_subclass(Response)
         response.signal = signal
         response.run = run
-        response.viewed = None if viewed is None else weakref.ref(viewed)
+        response.sharing = [] if viewed is None else viewed.sharing
+        response.sharing.append(weakref.ref(response))
         return response
 
     @classmethod
@@ -199,12 +200,16 @@ def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
-    if name != "__setitem__" and (name.startswith("__") or not name.endswith("_")):
+    augmented = name.startswith("__i") and name not in ("__iter__", "__invert__")
+    if not (name == "__setitem__" or augmented or (name.endswith("_") and not name.endswith("__"))):
         return
     target = args[0]
     if not isinstance(target, Response):
+        if augmented:  # the name is bound to the result
+            return
         raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
-    if target.viewed is not None and target.viewed() is not None and not _is_identity(func):
+    others = (reference() for reference in target.sharing)
+    if not _is_identity(func) and any(other is not None and other is not target for other in others):
         raise UserError(f"NISP has no rule for {name} on a part of a response that is still in use")
 
 

@@ -172,6 +172,18 @@ def into_used_view(x):
     return x
 
 
+def augmenting_a_used_view(x):
+    view = x[:, :1]
+    view += x[:, 1:2]
+    return x
+
+
+def writing_below_a_used_view(x):
+    view = x[:, :1]
+    x.mul_(2)
+    return x + view
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -180,6 +192,8 @@ def into_used_view(x):
         (lambda x: x.detach(), "detach"),
         (into_constant, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
+        (augmenting_a_used_view, "part of a response that is still in use"),
+        (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
         (lambda x: nn.LSTM(3, 3)(x)[0], "lstm"),
         (lambda x: x * float("inf"), "not finite"),
