@@ -14,7 +14,7 @@ import nisp
 from bench.contract import Group, Producer
 from bench.errors import UserError
 from bench.models import classifier_name
-from nisp import signals
+from nisp import network, signals
 from tests.conftest import EMBEDDED, build
 
 
@@ -132,6 +132,24 @@ def test_keeping_scores_in_range_does_not_change_them(name, monkeypatch):
     monkeypatch.setattr(signals, "STEP", 1)
     for layer, values in nisp.scores(model, image, frl_scores=frl).items():
         torch.testing.assert_close(values, plain[layer], rtol=0, atol=0)
+
+
+def test_a_pass_in_shapes_scores_like_one_with_values(monkeypatch):
+    model, image = build("resnet", 8), torch.randn(1, 1, 8, 8)
+    frl = torch.rand(model.get_submodule(classifier_name(model)).in_features)
+    shapes = nisp.scores(model, image, frl_scores=frl)
+    with_values = network._passed
+    monkeypatch.setattr(network, "_passed", lambda model, example, measuring: with_values(model, example, True))
+    for layer, values in nisp.scores(model, image, frl_scores=frl).items():
+        torch.testing.assert_close(values, shapes[layer], rtol=0, atol=0)
+
+
+def test_single_precision_is_right_to_five_digits():
+    model, image = build("resnet", 20), torch.randn(1, 1, 8, 8)
+    frl = torch.rand(model.get_submodule(classifier_name(model)).in_features)
+    single = nisp.scores(model, image, frl_scores=frl)
+    for layer, values in nisp.scores(model.double(), image, frl_scores=frl).items():
+        torch.testing.assert_close(single[layer], values, rtol=1e-5, atol=0)
 
 
 def test_scores_beyond_the_range_of_float64_stay_finite_and_in_order():
