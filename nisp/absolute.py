@@ -12,7 +12,7 @@ name, never guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with 
 
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -39,7 +39,11 @@ WEIGHED: set[Any] = set()
 """The convolution and linear functions, whose second argument is a weight."""
 
 CONSTANTS: set[Any] = set()
-"""Functions whose results do not change with a small change of the input: shapes, masks, fresh tensors."""
+"""Functions whose results do not depend on the values of the input: shapes, fresh tensors."""
+
+
+COMPARISONS: set[Any] = set()
+"""Constants that depend on the values: masks, places of maxima."""
 
 
 def rule(*functions: Any) -> Callable[[Rule], Rule]:
@@ -76,24 +80,36 @@ class Weighing:
     made: Signal
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One forward pass: whether it has the real values, and all that was weighed so far.
+
+    Most networks need no values at all: then layers with weights are not computed, only their shapes are.
+    """
+
+    measuring: bool
+    weighings: list[Weighing] = field(default_factory=list)
+
+
+class Unmeasured(Exception):
+    """A rule needs the values of a pass that has none."""
+
+
 class Response(Tensor):
     """Values of the real network that depend on its input, and their ``signal`` in the absolute network."""
 
     signal: Signal
-    weighings: list[Weighing]
-    viewed: "weakref.ref[Response] | None"
+    run: Pass
+    sharing: "list[weakref.ref[Response]]"
 
     @staticmethod
-    def of(values: Tensor, signal: Signal, weighings: list[Weighing], viewed: "Response | None" = None) -> "Response":
-        """``values`` as a response.
-
-        weighings  shared by all responses of one pass, which add to it
-        viewed     the response whose memory it shares
-        """
+    def of(values: Tensor, signal: Signal, run: Pass, viewed: "Response | None" = None) -> "Response":
+        """``values`` as a response; ``viewed`` is one whose memory it shares."""
         response = values.as_subclass(Response)
         response.signal = signal
-        response.weighings = weighings
-        response.viewed = None if viewed is None else weakref.ref(viewed)
+        response.run = run
+        response.sharing = [] if viewed is None else viewed.sharing
+        response.sharing.append(weakref.ref(response))
         return response
 
     @classmethod
@@ -108,11 +124,11 @@ class Response(Tensor):
             gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
             sources = responses_in((args, kwargs))
             _refuse_hidden_writes(func, args, kwargs)
-            read = sources[0].signal
-            values = func(*args, **kwargs)
+            read, run = sources[0].signal, sources[0].run
+            values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
             made = _carried(args[0] if values is None else values, adjoint, gain, sources)
             if func in WEIGHED:
-                sources[0].weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
+                run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
             return made
 
 
@@ -135,18 +151,36 @@ class _Edge(torch.autograd.Function):
 
 
 def _constant(func: Any, args: Any, kwargs: Any) -> Any:
+    if func in COMPARISONS:
+        for response in responses_in((args, kwargs)):
+            measured(response)
     getter = getattr(func, "__name__", "") == "__get__"
-    if func in CONSTANTS or getter:
+    if func in CONSTANTS or func in COMPARISONS or getter:
         values = func(*args, **kwargs)
-        if func in CONSTANTS or not isinstance(values, Tensor):
+        if not getter or not isinstance(values, Tensor):
             return values
     raise UserError(f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__name__', func)}")
+
+
+def measured(response: Tensor) -> Tensor:
+    """The real values of a response, or of a constant. Unmeasured if its pass has none."""
+    if isinstance(response, Response) and not response.run.measuring:
+        raise Unmeasured
+    return response.detach().as_subclass(Tensor)
+
+
+def _shaped(func: Any, args: Any, kwargs: Any) -> Tensor:
+    """Zeros in place of what a layer would compute."""
+    shape = func(*mapped(args, lambda t: t.as_subclass(Tensor).to("meta")), **mapped(kwargs, lambda t: t.to("meta")))
+    return torch.zeros_like(shape, device=args[0].device)
 
 
 def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
     """The outputs as responses; whole numbers and truth values, such as the places of maxima, stay as they are."""
     outputs = [values] if isinstance(values, Tensor) else list(values)
     floating = [output for output in outputs if output.is_floating_point()]
+    if len(floating) < len(outputs):
+        measured(sources[0])
     growth, level = grown([source.signal for source in sources], gain)
     shifts = [source.signal.level - level for source in sources]
     with torch.enable_grad():
@@ -157,7 +191,7 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
         elif output.is_floating_point():
             signal = Signal(next(paths), growth, level)
             shared = (s for s in sources if s.untyped_storage().data_ptr() == output.untyped_storage().data_ptr())
-            outputs[index] = Response.of(output, signal, sources[0].weighings, next(shared, None))
+            outputs[index] = Response.of(output, signal, sources[0].run, next(shared, None))
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 
@@ -166,12 +200,16 @@ def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
-    if name != "__setitem__" and (name.startswith("__") or not name.endswith("_")):
+    augmented = name.startswith("__i") and name not in ("__iter__", "__invert__")
+    if not (name == "__setitem__" or augmented or (name.endswith("_") and not name.endswith("__"))):
         return
     target = args[0]
     if not isinstance(target, Response):
+        if augmented:  # the name is bound to the result
+            return
         raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
-    if target.viewed is not None and target.viewed() is not None and not _is_identity(func):
+    others = (reference() for reference in target.sharing)
+    if not _is_identity(func) and any(other is not None and other is not target for other in others):
         raise UserError(f"NISP has no rule for {name} on a part of a response that is still in use")
 
 

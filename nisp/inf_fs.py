@@ -1,9 +1,7 @@
 """Infinite feature selection: rank features by all paths through their affinity graph (Roffo et al., ICCV 2015)."""
 
 import numpy as np
-import scipy.linalg
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from bench.errors import UserError
@@ -12,11 +10,17 @@ VARIANTS = ("iccv2015", "release2016")
 DAMPING = 0.9
 """r * rho(A): how much a path's weight shrinks by each further step; the paper's choice."""
 
+MANY = 1024
+"""Above so many features, correlations are multiplied out in float32: right to about 1e-6, and three times as fast."""
+
+ROWS = 256
+"""Features that are ranked at a time, so that they stay in the processor's cache."""
+
 
 def inf_fs(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> Tensor:
     """Importance of each feature, shape (features,), float64, from ``responses`` of shape (samples, features).
 
-    Energies are the row sums of (I - r A)^-1 - I with r = 0.9 / rho(A), found by one linear solve. The affinity is
+    Energies are the row sums of (I - r A)^-1 - I with r = 0.9 / rho(A), found by solving one linear system. Affinities:
 
     iccv2015     A_ij = alpha * max(std_i, std_j) + (1 - alpha) * (1 - |spearman_ij|)
     release2016  the authors' MATLAB release, as we read it: signed Spearman, standard deviations scaled to
@@ -31,43 +35,99 @@ def inf_fs(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> 
         raise UserError(f"Inf-FS variant '{variant}' is unknown: choose one of {', '.join(VARIANTS)}")
     if not 0 <= alpha <= 1:
         raise UserError(f"Inf-FS alpha is {alpha}: it must lie between 0 and 1")
-    samples = responses.detach().cpu().double().numpy()
-    if samples.ndim != 2 or len(samples) < 2:
+    if responses.dim() != 2 or len(responses) < 2:
         raise UserError(f"Inf-FS needs responses of shape (samples >= 2, features), not {tuple(responses.shape)}")
-    if not np.isfinite(samples).all():
+    features = np.ascontiguousarray(responses.detach().cpu().to(_precision(responses)).numpy().T)
+    if not np.isfinite(features).all():
         raise UserError("Inf-FS was given responses that are not finite: has the base model diverged?")
-    alive = samples.max(0) > samples.min(0)
-    energies = np.zeros(samples.shape[1])
-    energies[alive] = _energies(_affinity(samples[:, alive], alpha, variant))
+    alive = features.max(1) > features.min(1)
+    energies = np.zeros(len(features))
+    if alive.any():
+        energies[alive] = _energies(_affinity(features[alive], alpha, variant))
     return torch.from_numpy(energies)
 
 
-def _affinity(samples: np.ndarray, alpha: float, variant: str) -> np.ndarray:
-    """The graph's weights A, shape (features, features); no feature is constant."""
-    std = samples.std(0, ddof=1)
-    spearman = _spearman(samples)
+def _precision(responses: Tensor) -> torch.dtype:
+    return torch.float64 if responses.dtype == torch.float64 else torch.float32
+
+
+def _affinity(features: np.ndarray, alpha: float, variant: str) -> np.ndarray:
+    """The graph's weights A, shape (features, features), from shape (features, samples); no feature is constant."""
+    std = features.std(1, ddof=1, dtype=np.float64)
+    affinity = _spearman(features)
     if variant == "release2016":
-        span = std.max(initial=0) - std.min(initial=np.inf)
-        scaled = (std - std.min()) / span if span > 0 else np.zeros_like(std)
-        return alpha * (1 - spearman) + (1 - alpha) * np.maximum.outer(scaled, scaled)
-    return alpha * np.maximum.outer(std, std) + (1 - alpha) * (1 - np.abs(spearman))
+        span = std.max() - std.min()
+        std = (std - std.min()) / span if span > 0 else np.zeros_like(std)
+        alpha = 1 - alpha
+    else:
+        np.abs(affinity, out=affinity)
+    affinity -= 1
+    affinity *= alpha - 1
+    for row, own in zip(affinity, std, strict=True):
+        row += alpha * np.maximum(own, std)
+    return affinity
 
 
-def _spearman(samples: np.ndarray) -> np.ndarray:
-    """Rank correlation of every pair of columns, ties on average ranks."""
-    ranks = rankdata(samples, axis=0)
-    ranks -= ranks.mean(0)
-    ranks /= np.linalg.norm(ranks, axis=0)
-    return np.clip(ranks.T @ ranks, -1, 1)
+def _spearman(features: np.ndarray) -> np.ndarray:
+    """Rank correlation of every pair of rows, ties on average ranks, float64."""
+    precision = np.float32 if len(features) > MANY else np.float64
+    ranks = np.empty(features.shape, precision)
+    for start in range(0, len(features), ROWS):
+        part = _ranks(features[start : start + ROWS])
+        ranks[start : start + ROWS] = part / np.linalg.norm(part, axis=1, keepdims=True)
+    correlation = (ranks @ ranks.T).astype(np.float64, copy=False)
+    return np.clip(correlation, -1, 1, out=correlation)
+
+
+def _ranks(features: np.ndarray) -> np.ndarray:
+    """Ranks within each row less their mean, ties on average ranks, float64."""
+    count = features.shape[1]
+    order, ordered = _sorted(features)
+    first = np.ones(ordered.shape, dtype=bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=first[:, 1:])
+    starts = np.flatnonzero(first)
+    lengths = np.diff(starts, append=first.size)
+    averages = starts % count + (lengths - count) / 2
+    ranks = np.empty(ordered.shape)
+    np.put_along_axis(ranks, order, averages.repeat(lengths).reshape(ordered.shape), 1)
+    return ranks
+
+
+def _sorted(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each row's order, and its values in that order, or whole numbers that are ordered and tied as they are."""
+    if features.dtype == np.float64:
+        order = np.argsort(features, axis=1)
+        return order, np.take_along_axis(features, order, 1)
+    # Bits of float32, read as whole numbers, are ordered like the values once those below zero are flipped. With the
+    # place in the lower half of 64 bits, one plain sort does it, several times as fast as an argsort.
+    bits = (features + np.float32(0)).view(np.int32)  # -0 becomes 0
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    packed = bits.astype(np.int64) << 32 | np.arange(features.shape[1])
+    packed.sort(axis=1)
+    return packed & 0xFFFFFFFF, packed >> 32
 
 
 def _energies(affinity: np.ndarray) -> np.ndarray:
-    """Row sums of (I - r A)^-1 - I."""
+    """Row sums of (I - r A)^-1 - I, by conjugate gradients: the eigenvalues of I - r A lie between 0.1 and 1.9."""
     radius = _spectral_radius(affinity)
     if radius == 0:
         return np.zeros(len(affinity))
-    ones = np.ones(len(affinity))
-    return scipy.linalg.solve(np.eye(len(affinity)) - DAMPING / radius * affinity, ones, assume_a="sym") - ones
+    rate = DAMPING / radius
+    found = np.zeros(len(affinity))
+    residual = np.ones(len(affinity))
+    direction = residual
+    square = residual @ residual
+    target = 1e-26 * square
+    for _ in range(1000):
+        image = direction - rate * (affinity @ direction)
+        step = square / (direction @ image)
+        found = found + step * direction
+        residual = residual - step * image
+        previous, square = square, residual @ residual
+        if square <= target:
+            break
+        direction = residual + square / previous * direction
+    return found - 1
 
 
 def _spectral_radius(affinity: np.ndarray, tolerance: float = 1e-12, steps: int = 1000) -> float:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import nisp.rules  # noqa: F401  the table of rules
 from bench.contract import evaluating
 from bench.errors import UserError
-from nisp.absolute import Response, Weighing, hollow, responses_in
+from nisp.absolute import Pass, Response, Unmeasured, hollow, responses_in
 from nisp.signals import Signal
 
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
@@ -43,20 +43,27 @@ def traced(model: nn.Module, example: Tensor) -> Trace:
     """
     if not (isinstance(example, Tensor) and example.is_floating_point()):
         raise UserError("NISP needs one floating-point tensor as the network's example input")
+    for measuring in (False, True):
+        with contextlib.suppress(Unmeasured):
+            return _passed(model, example, measuring)
+    raise AssertionError("a measuring pass has all values")
+
+
+def _passed(model: nn.Module, example: Tensor, measuring: bool) -> Trace:
     source = Signal(hollow(example).detach().requires_grad_())
     precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), example.dtype)
-    weighings: list[Weighing] = []
+    run = Pass(measuring)
     computed: dict[Signal, str] = {}
     behind: dict[Signal, Signal] = {}
     with torch.no_grad(), evaluating(model), _listening(model, computed, behind):
-        outputs = model(Response.of(example.detach().to(precision), source, weighings))
+        outputs = model(Response.of(example.detach().to(precision), source, run))
     names = {id(m.weight): name for name, m in model.named_modules() if isinstance(m, LAYERS)}
     runs: dict[str, list[Run]] = {}
-    for weighing in weighings:
+    for weighing in run.weighings:
         name = names.get(id(weighing.weight)) or computed.get(weighing.made)
         if name is not None:
-            run = Run(weighing.read, weighing.made, behind.get(weighing.made, weighing.made))
-            runs.setdefault(name, []).append(run)
+            wrote = behind.get(weighing.made, weighing.made)
+            runs.setdefault(name, []).append(Run(weighing.read, weighing.made, wrote))
     return Trace(source, runs, [response.signal for response in responses_in(outputs)])
 
 

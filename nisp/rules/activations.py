@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, composed, rule
-from nisp.rules.generic import lipschitz, plain, pointwise
+from nisp.absolute import Adjoint, composed, measured, rule
+from nisp.rules.generic import lipschitz, pointwise
 
 SILU, GELU, MISH, HARDSWISH, SELU = 1.0999, 1.1290, 1.0885, 1.5, 1.7581
 SIGMOID, HARDSIGMOID = 1 / 4, 1 / 6
@@ -69,7 +69,7 @@ def _var_mean(input: Tensor, dim: Any = None, **kwargs: Any) -> tuple[Tensor, Te
 def _softmax(input: Tensor, dim: int | None = None, *args: Any, **kwargs: Any) -> Adjoint:
     """|dp_i| <= p_i (1 - p_i) |dx_i| + sum over j != i of p_i p_j |dx_j|, at the measured p."""
     axis: Any = dim
-    weights = torch.softmax(plain(input), axis)
+    weights = torch.softmax(measured(input), axis)
 
     def adjoint(score: Tensor) -> list[Tensor]:
         p = weights.double()

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, Rule, hollow, mapped, responses_in
+from nisp.absolute import Adjoint, Response, Rule, hollow, mapped, measured, responses_in
 
 
 class _Slot:
@@ -40,7 +40,7 @@ def bilinear(func: Callable[..., Any]) -> Rule:
     def absolute(*args: Any, **kwargs: Any) -> Adjoint:
         responses = responses_in((args, kwargs))
         alone = len(responses) == 1
-        sizes = [hollow(response) if alone else plain(response).abs() for response in responses]
+        sizes = [hollow(response) if alone else measured(response).abs() for response in responses]
         call = _emptied(args, kwargs)
 
         def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
@@ -62,7 +62,7 @@ def pointwise(func: Callable[..., Any]) -> Rule:
         responses = responses_in((args, kwargs))
         tensors = [argument for argument in (*args, *kwargs.values()) if isinstance(argument, Tensor)]
         shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
-        copies = [plain(response).clone() for response in responses]
+        copies = [measured(response).clone() for response in responses]
         call = _emptied(args, kwargs)
 
         def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
@@ -96,11 +96,6 @@ def transpose(
     outputs = [values] if isinstance(values, Tensor) else [value for value in values if value.is_floating_point()]
     used = [(output, score) for output, score in zip(outputs, scores, strict=True) if score is not None]
     return torch.autograd.grad([o for o, _ in used], leaves, [s for _, s in used], allow_unused=True)
-
-
-def plain(tensor: Tensor) -> Tensor:
-    """The values of a response or a parameter, and nothing else."""
-    return tensor.detach().as_subclass(Tensor)
 
 
 def _magnitude(tensor: Tensor) -> Tensor:

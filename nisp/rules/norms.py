@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import UserError
-from nisp.absolute import GAINS, Adjoint, rule
-from nisp.rules.generic import lipschitz, plain
+from nisp.absolute import GAINS, Adjoint, measured, rule
+from nisp.rules.generic import lipschitz
 
 
 @rule(F.batch_norm, torch.batch_norm)
@@ -61,7 +61,7 @@ def _layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Adjoint:
-    values = plain(input).flatten(input.dim() - len(normalized_shape))
+    values = measured(input).flatten(input.dim() - len(normalized_shape))
     back = _standardised(values, eps, centred=True)
     return lambda score: [back(_weighted(score, weight).reshape(values.shape)).reshape(score.shape)]
 
@@ -70,7 +70,7 @@ def _layer_norm(
 def _rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Adjoint:
-    values = plain(input).flatten(input.dim() - len(normalized_shape))
+    values = measured(input).flatten(input.dim() - len(normalized_shape))
     back = _standardised(values, torch.finfo(input.dtype).eps if eps is None else eps, centred=False)
     return lambda score: [back(_weighted(score, weight).reshape(values.shape)).reshape(score.shape)]
 
@@ -79,7 +79,7 @@ def _rms_norm(
 def _group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Adjoint:
-    values = plain(input).reshape(len(input), num_groups, -1)
+    values = measured(input).reshape(len(input), num_groups, -1)
     back = _standardised(values, eps, centred=True)
     channels = None if weight is None else weight.reshape(-1, *[1] * (input.dim() - 2))
     return lambda score: [back(_weighted(score, channels).reshape(values.shape)).reshape(score.shape)]
@@ -106,8 +106,8 @@ def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, 
     """y = x / |x|: |dy_i| <= (|dx_i| + |y_i| sum_j |y_j| |dx_j|) / |x|."""
     if p != 2:
         raise UserError(f"NISP has no rule for the operation normalize with p={p}")
-    length = torch.linalg.vector_norm(plain(input), dim=dim, keepdim=True).clamp_min(eps)
-    size = (plain(input) / length).abs()
+    length = torch.linalg.vector_norm(measured(input), dim=dim, keepdim=True).clamp_min(eps)
+    size = (measured(input) / length).abs()
     return lambda score: [(score + size * (size * score).sum(dim, keepdim=True)) / length]
 
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import CONSTANTS, Adjoint, Response, rule
+from nisp.absolute import COMPARISONS, CONSTANTS, Adjoint, Response, rule
 from nisp.rules.generic import as_is, lipschitz
 
 _moves = (
@@ -79,7 +79,9 @@ CONSTANTS |= {
     Tensor.is_contiguous, Tensor.is_complex, Tensor.element_size, Tensor.storage_offset, Tensor.ndimension,
     Tensor.get_device, Tensor.data_ptr, Tensor.__hash__, torch.is_floating_point, torch.is_complex, torch.numel,
     torch.zeros_like, torch.ones_like, torch.empty_like, torch.full_like, torch.rand_like, torch.randn_like,
-    Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full, Tensor.new_tensor, Tensor.__eq__,
-    Tensor.__ne__, Tensor.__lt__, Tensor.__le__, Tensor.__gt__, Tensor.__ge__, torch.argmax, Tensor.argmax,
-    torch.isnan, torch.isinf, torch.isfinite,
+    Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full, Tensor.new_tensor,
+}  # fmt: skip
+COMPARISONS |= {
+    Tensor.__eq__, Tensor.__ne__, Tensor.__lt__, Tensor.__le__, Tensor.__gt__, Tensor.__ge__, torch.argmax,
+    Tensor.argmax, torch.isnan, torch.isinf, torch.isfinite,
 }  # fmt: skip

@@ -1,7 +1,8 @@
 """Layers with weights: |W x - W y| <= |W| |x - y|. The bias drops out.
 
-Each adjoint is the transposed layer with |W|, computed outright, in the network's own precision. A weight that is itself a response (dynamic
-convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the measured responses.
+Each adjoint is the transposed layer with |W|, computed outright, in the network's own precision. A weight that is
+itself a response (dynamic convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the
+measured responses.
 """
 
 import itertools
@@ -13,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, WEIGHED, Adjoint, Response, Rule, hollow, rule
-from nisp.rules.generic import bilinear, plain
+from nisp.absolute import GAINS, WEIGHED, Adjoint, Response, Rule, hollow, measured, rule
+from nisp.rules.generic import bilinear
 
 
 def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -23,7 +24,7 @@ def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor],
     For float32, which is several times faster, scores are divided by a power of two so that the largest is about 1. As
     nothing cancels in sums of what is not negative, the relative error stays near 1e-6.
     """
-    size = plain(weight).abs()
+    size = measured(weight).abs()
     if weight.dtype == torch.float64:
         return multiply(score, size)
     peak = score.max().item()
@@ -88,7 +89,7 @@ def _transposed_convolution(convolve: Any) -> Rule:
 
 def _total(weight: Tensor) -> float:
     """Sum of |W|, estimated from every eighth output."""
-    some = plain(weight)[::8]
+    some = measured(weight)[::8]
     return torch.linalg.vector_norm(some, 1).item() * len(weight) / len(some)
 
 

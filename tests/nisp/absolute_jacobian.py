@@ -2,15 +2,16 @@
 
 import torch
 
-from nisp.absolute import Response, hollow
+from nisp.absolute import Pass, Response, hollow
 from nisp.signals import Signal
 
 
 def pulled_back(func, inputs, scores):
     """The scores of ``inputs``, by the rules of all that ``func`` calls, from those of its output."""
     sources = [Signal(hollow(x).detach().requires_grad_()) for x in inputs]
+    run = Pass(measuring=True)
     with torch.no_grad():
-        output = func(*(Response.of(x.detach().clone(), s, []) for x, s in zip(inputs, sources, strict=True)))
+        output = func(*(Response.of(x.detach().clone(), s, run) for x, s in zip(inputs, sources, strict=True)))
     paths = [source.path for source in sources]
     factor = 2.0**output.signal.level
     found = torch.autograd.grad(output.signal.path, paths, scores * factor, allow_unused=True)

@@ -1,7 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import rankdata, spearmanr
 
 from bench.errors import UserError
 from nisp import inf_fs
@@ -31,6 +36,30 @@ def test_equals_the_literal_formula(variant, alpha):
     np.testing.assert_allclose(
         inf_fs(torch.tensor(samples), alpha, variant), literal(samples, alpha, variant), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("variant", ["iccv2015", "release2016"])
+def test_single_precision_ranks_alike(variant):
+    samples = torch.randn(60, 12).relu() * torch.tensor([1, -1] * 6)  # ties, and zeros of either sign
+    torch.testing.assert_close(inf_fs(samples, 0.3, variant), inf_fs(samples.double(), 0.3, variant), rtol=1e-6, atol=0)
+
+
+def test_many_features_agree_with_the_literal_formula_to_a_millionth(monkeypatch):
+    samples = np.maximum(np.random.default_rng(0).normal(size=(400, 30)), 0).astype(np.float32)
+    monkeypatch.setattr(sys.modules["nisp.inf_fs"], "MANY", 10)
+    np.testing.assert_allclose(
+        inf_fs(torch.tensor(samples)), literal(samples.astype(float), 0.5, "iccv2015"), rtol=1e-6
+    )
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    values=arrays(np.float32, (3, 9), elements=st.sampled_from([-2.5, -1.0, -0.0, 0.0, 1e-30, 1.0, 3.0])),
+    precision=st.sampled_from([np.float32, np.float64]),
+)
+def test_ranks_are_scipys(values, precision):
+    found = sys.modules["nisp.inf_fs"]._ranks(values.astype(precision))
+    np.testing.assert_array_equal(found, rankdata(values, axis=1) - 5)
 
 
 def test_two_features_by_hand():

@@ -14,7 +14,7 @@ import nisp
 from bench.contract import Group, Producer
 from bench.errors import UserError
 from bench.models import classifier_name
-from nisp import signals
+from nisp import network, signals
 from tests.conftest import EMBEDDED, build
 
 
@@ -134,6 +134,24 @@ def test_keeping_scores_in_range_does_not_change_them(name, monkeypatch):
         torch.testing.assert_close(values, plain[layer], rtol=0, atol=0)
 
 
+def test_a_pass_in_shapes_scores_like_one_with_values(monkeypatch):
+    model, image = build("resnet", 8), torch.randn(1, 1, 8, 8)
+    frl = torch.rand(model.get_submodule(classifier_name(model)).in_features)
+    shapes = nisp.scores(model, image, frl_scores=frl)
+    with_values = network._passed
+    monkeypatch.setattr(network, "_passed", lambda model, example, measuring: with_values(model, example, True))
+    for layer, values in nisp.scores(model, image, frl_scores=frl).items():
+        torch.testing.assert_close(values, shapes[layer], rtol=0, atol=0)
+
+
+def test_single_precision_is_right_to_five_digits():
+    model, image = build("resnet", 20), torch.randn(1, 1, 8, 8)
+    frl = torch.rand(model.get_submodule(classifier_name(model)).in_features)
+    single = nisp.scores(model, image, frl_scores=frl)
+    for layer, values in nisp.scores(model.double(), image, frl_scores=frl).items():
+        torch.testing.assert_close(single[layer], values, rtol=1e-5, atol=0)
+
+
 def test_scores_beyond_the_range_of_float64_stay_finite_and_in_order():
     layers = [nn.Linear(2, 2, bias=False) for _ in range(60)]
     for layer in layers:
@@ -172,6 +190,18 @@ def into_used_view(x):
     return x
 
 
+def augmenting_a_used_view(x):
+    view = x[:, :1]
+    view += x[:, 1:2]
+    return x
+
+
+def writing_below_a_used_view(x):
+    view = x[:, :1]
+    x.mul_(2)
+    return x + view
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -180,6 +210,8 @@ def into_used_view(x):
         (lambda x: x.detach(), "detach"),
         (into_constant, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
+        (augmenting_a_used_view, "part of a response that is still in use"),
+        (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
         (lambda x: nn.LSTM(3, 3)(x)[0], "lstm"),
         (lambda x: x * float("inf"), "not finite"),
