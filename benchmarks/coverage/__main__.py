@@ -21,6 +21,7 @@ from benchmarks.coverage.zoo import Subject, subjects
 
 REFERENCE = Path("results/reference/coverage")
 RECORDS = Path("results/coverage")
+CHECKS = ("ours", "peer")
 UPSTREAM = Path("docs/upstream.md")
 MARKS = ("<!-- torch-pruning failures -->", "<!-- /torch-pruning failures -->")
 
@@ -53,8 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--largest", type=float, metavar="M", help="skip networks of more million parameters")
     parser.add_argument("--seconds", type=float, default=600, help="limit of one network (600)")
     parser.add_argument("--memory", type=float, default=10, metavar="GB", help="limit of one network (10)")
-    parser.add_argument("--checks", nargs="+", default=("ours", "peer"), choices=("ours", "peer"))
-    parser.add_argument("--any-code", action="store_true", help="keep finished records that other code has made")
+    parser.add_argument("--checks", nargs="+", default=CHECKS, choices=CHECKS)
+    parser.add_argument(
+        "--any-code", nargs="+", default=(), choices=CHECKS, help="of these, keep finished records that other code made"
+    )
     parser.add_argument("--records", type=Path, default=RECORDS, help="where finished networks are noted")
     parser.add_argument("--out", type=Path, help=f"where the tables go ({REFERENCE})")
     return parser
@@ -64,10 +67,14 @@ def _path(given: argparse.Namespace, check: str, subject: Subject) -> Path:
     return given.records / check / subject.source / f"{subject.model}.json"
 
 
+def _finished(given: argparse.Namespace, check: str, subject: Subject) -> table.Row | None:
+    return record.finished(_path(given, check, subject), check in given.any_code)
+
+
 def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) -> None:
     """Run one check of one network, unless its record is finished."""
     path = _path(given, check, subject)
-    if record.finished(path, given.any_code) is not None:
+    if _finished(given, check, subject) is not None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -103,8 +110,8 @@ def _rows(chosen: list[Subject], given: argparse.Namespace) -> tuple[list[table.
     for subject in sorted(chosen, key=lambda subject: (subject.source != "torchvision", subject.model)):
         known = {"model": subject.model, "source": subject.source, "params_m": subject.params_m}
         unknown = {"failure": "not run"}
-        peer = record.finished(_path(given, "peer", subject), given.any_code) or unknown
-        ours = record.finished(_path(given, "ours", subject), given.any_code) or unknown
+        peer = _finished(given, "peer", subject) or unknown
+        ours = _finished(given, "ours", subject) or unknown
         theirs = {"torch_pruning": peer.get("torch_pruning"), "peer_params_left": peer.get("params_left")}
         rows.append(ours | known | theirs)
         peers.append(peer | known)
