@@ -21,6 +21,7 @@ configfile: workflow.source_path("config/config.yaml")
 include: "workflow/rules/common.smk"
 include: "workflow/rules/measure.smk"
 include: "workflow/rules/answer.smk"
+include: "workflow/rules/paper.smk"
 
 
 rule all:

@@ -10,6 +10,7 @@ from torch import nn
 from bench import plugins
 from bench.data import Dataset
 from bench.experiment import Base, Method, Protocol, Ranking, prepared, run
+from bench.pretrained import load_pretrained
 from bench.progress import Progress
 from bench.provenance import origin
 from bench.records import Store, load_record, save_record
@@ -21,7 +22,7 @@ from bench.training import Recipe, train
 
 def recipe(suite: Suite, model: ModelSpec) -> Recipe:
     """How the base networks of ``model`` are trained."""
-    return Recipe(**suite.recipe(model).model_dump())
+    return Recipe(**suite.recipe(model).model_dump(exclude={"weights", "weights_sha256"}))
 
 
 def protocol(suite: Suite, model: ModelSpec) -> Protocol:
@@ -52,7 +53,7 @@ def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:
 
 
 def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec, seeds: Sequence[int]) -> None:
-    """Train the base network of every seed that is not stored yet."""
+    """Train the base network of every seed that is not stored yet, or load its weights where the suite names some."""
     dataset = load_dataset(store.data(dataset_name)).to(device())
     progress = Progress(f"training {model.label} on {dataset_name}", len(seeds))
     for seed in seeds:
@@ -60,7 +61,11 @@ def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec,
         digest = suite.base_digest(dataset_name, model, seed)
         net = untrained(model, dataset, seed).to(device())
         if not load_weights(path, net, digest):
-            train(net, dataset, recipe(suite, model), seed, checkpoint=path.with_suffix(f".{digest}.checkpoint"))
+            spec = suite.recipe(model)
+            if spec.weights is not None:
+                load_pretrained(net, spec.weights, spec.weights_sha256)
+            else:
+                train(net, dataset, recipe(suite, model), seed, checkpoint=path.with_suffix(f".{digest}.checkpoint"))
             save_weights(path, net, digest)
         progress.step()
 

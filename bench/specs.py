@@ -46,7 +46,11 @@ class DatasetSpec(Strict):
 
 
 class Training(Strict):
-    """How base networks are trained; the fields of bench.training.Recipe."""
+    """How base networks are trained; the fields of bench.training.Recipe, but the last two.
+
+    With ``weights`` (bench.pretrained) they are loaded instead; the rest then tells how these were trained, from which
+    the schedules of fine-tuning and of training from scratch follow.
+    """
 
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
@@ -56,6 +60,8 @@ class Training(Strict):
     schedule: Literal["constant", "step", "cosine", "inv"] = "cosine"
     augment: tuple[Literal["shift", "crop", "flip"], ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
+    weights: str | None = None
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
 
 
 class TrainingTable(Strict):

@@ -43,6 +43,23 @@ def figure_code():
     )
 
 
+def table1_code():
+    """Source files that decide the costs of the paper's Table 1."""
+    folder = Path(workflow.basedir)
+    files = [
+        file
+        for pattern in ("bench/models/*.py", "bench/channels/*.py")
+        for file in folder.glob(pattern)
+    ]
+    own = ["contract", "measure", "surgery", "table1", "variants"]
+    return tuple(
+        sorted(
+            [f"bench/{name}.py" for name in own]
+            + [str(file.relative_to(folder)) for file in files]
+        )
+    )
+
+
 def print_answer():
     """The verdict table and the path of the report, at the end of a run that made them."""
     table, page = Path(ROOT, "tables/verdicts.txt"), Path(ROOT, "report.html")

@@ -1,0 +1,21 @@
+"""torchvision's GoogLeNet: batch norm instead of local response norm, and 3x3 where the paper has 5x5.
+
+Its trained weights expect inputs scaled to [-1, 1], so the network itself converts what is normalised by ImageNet's
+mean and deviation; the auxiliary classifiers, which only help training, are left out. `googlenet_caffe` is the net of
+2014.
+"""
+
+from torch import nn
+
+from bench.errors import UserError
+
+DEPTHS: tuple[int, ...] = ()
+
+
+def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
+    """For colour images; trained weights are for 224 pixels (see bench.pretrained)."""
+    import torchvision
+
+    if in_channels != 3:
+        raise UserError(f"googlenet needs images of 3 channels (given: {in_channels})")
+    return torchvision.models.GoogLeNet(classes, aux_logits=False, transform_input=True, init_weights=False)
