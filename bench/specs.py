@@ -49,7 +49,8 @@ class Training(Strict):
     """How base networks are trained; the fields of bench.training.Recipe, but the last two.
 
     With ``weights`` (bench.pretrained) they are loaded instead; the rest then tells how these were trained, from which
-    the schedules of fine-tuning and of training from scratch follow.
+    the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another file under the
+    same name goes unnoticed.
     """
 
     epochs: int = Field(ge=1)

@@ -27,6 +27,8 @@ COSTS = pa.DataFrameSchema(
 )
 """Per cent of the unpruned network; FLOPs are multiply-accumulates as ptflops counts them (bench.measure.cost)."""
 
+_HEAD = ["variant", "FLOPs, %", "paper", "difference", "parameters, %", "paper", "difference"]
+
 
 def table1_costs(variants: Iterable[Variant]) -> pd.DataFrame:
     """One row a variant: its network with random weights, pruned by surgery and measured. UserError as they raise."""
@@ -73,9 +75,6 @@ def as_text(costs: pd.DataFrame) -> str:
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]) + "\n"
         for row in rows
     )
-
-
-_HEAD = ["variant", "FLOPs, %", "paper", "difference", "parameters, %", "paper", "difference"]
 
 
 def _text(costs: pd.DataFrame) -> list[list[str]]:

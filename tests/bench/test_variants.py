@@ -49,28 +49,34 @@ def written(tmp_path, **changes):
     return file
 
 
-@pytest.fixture(scope="module")
-def costs():
-    torch.set_num_threads(1)
-    return table1_costs(load_variants(FILE).variants)
+@pytest.fixture
+def kept():
+    """The committed table; tests/workflow/test_table1.py checks that the code still measures the same."""
+    return read(Path("results/reference/paper/tables/table1_costs.csv"), COSTS)
 
 
-def test_the_table_has_every_variant_and_just_these_columns(costs, tmp_path):
-    write(costs, COSTS, tmp_path / "costs.csv")
+def test_the_table_has_every_variant_and_just_these_columns(kept, tmp_path):
+    variants = load_variants(FILE).variants
+    assert kept["variant"].tolist() == [v.name for v in variants]
+    assert kept["flops_reduction_paper"].tolist() == [v.paper.flops_reduction for v in variants]
+    write(table1_costs([variant()]), COSTS, tmp_path / "costs.csv")
     assert pd.read_csv(tmp_path / "costs.csv").columns.tolist() == COLUMNS
-    assert read(tmp_path / "costs.csv", COSTS)["variant"].tolist() == [v.name for v in load_variants(FILE).variants]
 
 
 @pytest.mark.parametrize("name", AGREEING)
-def test_flops_agree_with_the_paper_where_we_say_so(costs, name):
-    row = costs.set_index("variant").loc[name]
+def test_flops_agree_with_the_paper_where_we_say_so(kept, name):
+    row = kept.set_index("variant").loc[name]
     assert row["flops_reduction"] == pytest.approx(row["flops_reduction_paper"], abs=0.3)
 
 
-def test_the_committed_table_is_what_the_code_measures(costs):
-    kept = read(Path("results/reference/paper/tables/table1_costs.csv"), COSTS)
-    pd.testing.assert_frame_equal(kept, costs, atol=1e-6, check_dtype=False)
-    assert as_markdown(costs) in Path("docs/table1.md").read_text()
+def test_the_documentation_shows_the_committed_table(kept):
+    assert as_markdown(kept) in Path("docs/table1.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["alexnet-nisp-a", "resnet-56-nisp"])
+def test_the_committed_table_is_what_the_code_measures(kept, name):
+    [chosen] = [v for v in load_variants(FILE).variants if v.name == name]
+    assert costs_row(chosen)[1::2] == pytest.approx(kept.set_index("variant").loc[name][::2].tolist(), abs=1e-6)
 
 
 def test_a_group_goes_when_any_of_its_layers_matches_and_the_last_pattern_counts():
