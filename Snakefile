@@ -1,6 +1,7 @@
 """data -> base -> prune -> latency -> collect -> analyse -> figures -> report, for the suite named in the config."""
 
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
