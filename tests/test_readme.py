@@ -50,6 +50,14 @@ def test_the_data_set_loads_and_names_a_missing_file(tmp_path):
     torch.testing.assert_close(dataset.train.images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
 
 
+def test_the_example_of_ones_own_network_runs_as_printed(capsys):
+    [example] = [block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "import nisp" in block]
+    expected = re.findall(r"^print.*?  # (\S+)", example, re.M)
+    exec(compile(example, "README.md", "exec"), {})
+    printed = capsys.readouterr().out.split("\n")
+    assert printed[0] == "torch.Size([64])" and f"{int(printed[1]):,}" == expected[1]
+
+
 def test_the_folders_that_plugins_go_to_are_those_that_are_searched():
     folders = {str(Path(name).parent) for name in BLOCKS}
     assert folders <= {folder for group in (plugins.CRITERIA, plugins.MODELS, plugins.DATASETS) for folder in group}

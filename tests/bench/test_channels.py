@@ -1,6 +1,8 @@
 """Which channels can go, found by following ids: against torch-pruning's graph, and on what networks do to channels."""
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -208,3 +210,10 @@ def test_the_network_is_left_as_it_was():
     parts = anatomy(net, torch.randn(1, 1, 8, 8))
     prune(net, parts, {parts.groups[0].name: torch.arange(4)})
     assert net.training and all(torch.equal(before[key], value) for key, value in net.state_dict().items())
+
+
+def test_the_documented_example_works_as_printed():
+    [example] = re.findall(r"```python\n(.*?)```", Path("docs/surgery.md").read_text(), re.S)
+    found = {}
+    exec(compile(example, "docs/surgery.md", "exec"), found)
+    assert len(found["parts"].groups) == 12 and found["pruned"].conv1.out_channels == 32
