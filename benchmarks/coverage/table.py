@@ -62,12 +62,13 @@ def summary(rows: list[Row]) -> str:
 
 
 def upstream(rows: list[Row]) -> str:
-    """torch-pruning's failures as a Markdown table, one row an error."""
+    """How many networks torch-pruning took of those it was run on, and its failures, one row an error, in Markdown."""
+    passes = [row["torch_pruning"] for row in rows if row.get("torch_pruning") is not None]
     failures: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         if row.get("torch_pruning") is False:
             failures[row["failure"]].append(f"{row['model']} ({row['source']})")
-    lines = ["| step: error | networks |", "|---|---|"]
+    lines = [f"{sum(passes)} of {len(passes)} networks passed.", "", "| step: error | networks |", "|---|---|"]
     for failure, models in sorted(failures.items(), key=lambda item: (-len(item[1]), item[0])):
         error = failure.replace("|", "\\|").replace("`", "'")
         lines.append(f"| `{error}` | {len(models)}: {', '.join(models)} |")
