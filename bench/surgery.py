@@ -64,7 +64,7 @@ def _places(trace: Trace) -> dict[int, dict[tuple[str, int], list[int]]]:
     """Label that may be removed -> layer and dimension of its weight, in running order -> indices; labels in order."""
     places: dict[int, dict[tuple[str, int], list[int]]] = {}
     for (name, dim), ids in trace.reads.items():
-        if isinstance(trace.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
+        if isinstance(trace.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
             layer = name.rpartition(".")[0]
             for index, label in enumerate(trace.labels[ids].tolist()):
                 if trace.movable[label]:
@@ -106,7 +106,10 @@ def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Mo
     if trace.cuts.keys() != parts.trace.reads.keys():
         raise UserError(f"{type(model).__name__} cannot be pruned like this: its layers would read other channels")
     for (name, dim), indices in trace.cuts.items():
-        _cut(pruned, trace.twins[name], dim, torch.from_numpy(indices))
+        _cut(pruned, trace.names.twins[name], dim, torch.from_numpy(indices))
+    for (owner, attribute), sizes in trace.sizes.items():
+        module = pruned.get_submodule(owner)
+        setattr(module, attribute, type(getattr(module, attribute))(sizes))
     for module in pruned.modules():
         _tell_size(module)
     return pruned

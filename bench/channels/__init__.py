@@ -1,5 +1,6 @@
 """Following channels through a network, to learn which slices of which weights belong to one channel."""
 
-from bench.channels.trace import Trace, Unfit, follow
+from bench.channels.follow import follow
+from bench.channels.trace import Trace, Unfit
 
 __all__ = ["Trace", "Unfit", "follow"]

@@ -13,7 +13,6 @@ operation costs prunable channels, never correctness.
 
 import contextlib
 import sys
-from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,15 @@ from torch import Tensor, nn
 from torch.overrides import resolve_name
 from torch.utils._pytree import tree_flatten
 
-from bench.channels import rules
+import bench.channels.rules  # noqa: F401  fills the table
 from bench.channels.ids import Ids, compressed, fixed_ids, unique, varies
+from bench.channels.names import Cut, Holder, Names
+from bench.channels.table import RULES, SHAPED, opaque
 
 FIXED = 0
 """The id of values that no removable channel wrote."""
 
-Cut = tuple[str, int]
-"""A parameter's or buffer's name, and one of its dimensions."""
-
 _SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
-
 
 FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AssertionError)
 """What a network raises where shapes do not fit."""
@@ -52,18 +49,17 @@ class Trace:
     each layer still reads just what is left of its inputs: so a reshape or slice that counts on the old number of
     channels is found out. What is left of a weight, in the order in which it is now read, is put into ``cuts``.
 
-    reads   cut -> id of each index along it
-    owners  name of a weight -> the module that it belongs to
+    reads    cut -> id of each index along it
+    labels   id -> what it is tied to: ids of one label go together
+    movable  label -> whether it may be removed
+    sizes    where a module holds sizes of parts -> what is left of them
     """
 
     def __init__(self, model: nn.Module, first: "Trace | None" = None, kept: np.ndarray | None = None) -> None:
         self.first, self.kept = first, kept
-        named = [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
-        self.names: dict[int, str] = {}
-        self.twins: dict[str, list[str]] = defaultdict(list)
-        for name, tensor in named:
-            self.twins[self.names.setdefault(id(tensor), name)].append(name)
-        self.owners = {name: model.get_submodule(name.rpartition(".")[0]) for name in self.twins}
+        self.names = Names(model)
+        self.parts: dict[Holder, list[np.ndarray]] = {}
+        self.sizes: dict[Holder, list[int]] = {}
         self.reads: dict[Cut, np.ndarray] = {}
         self.cuts: dict[Cut, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
@@ -86,7 +82,7 @@ class Trace:
         if self.first is not None:
             self.with_heads = self.first.with_heads
         else:
-            self.with_heads = not self._weights() <= self.met
+            self.with_heads = not self.names.weights() <= self.met
         if self.with_heads:
             model.training = True
             try:
@@ -103,7 +99,7 @@ class Trace:
                 outputs = model(fixed_ids(example.shape, example.device))
         except FAILURES as error:
             if self.first is None:
-                raise
+                raise Unfit(f"{resolve_name(self.trail[-1])}: {error}" if self.trail else str(error)) from error
             with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
                 self._blame()
             raise Unfit(f"{resolve_name(self.trail[-1])}: {error}") from error
@@ -112,11 +108,6 @@ class Trace:
         for leaf in tree_flatten(outputs)[0]:
             if isinstance(leaf, Ids):
                 self.fix(unique(leaf.as_subclass(Tensor)), "is an output of the network")
-
-    def _weights(self) -> set[str]:
-        """Weights of convolution and linear layers."""
-        kinds = (nn.Linear, nn.modules.conv._ConvNd)
-        return {name for name, owner in self.owners.items() if isinstance(owner, kinds) and name.endswith("weight")}
 
     def _settle(self) -> None:
         """Label ids that are tied alike, and note which labels may be removed."""
@@ -128,17 +119,17 @@ class Trace:
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The rule of one operation."""
-        body = rules.RULES.get(func)
+        body = RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
-        site = _site() if body in rules.SHAPED else None
+        site = _site() if body in SHAPED else None
         leaves = tree_flatten((args, kwargs))[0]
         if self.first is None:
             met = [unique(leaf) for leaf in leaves if isinstance(leaf, Ids)]
             self.operations.append((site, np.concatenate(met)))
-            self.met.update(self.names[id(leaf)] for leaf in leaves if id(leaf) in self.names)
+            self.met.update(name for leaf in leaves if (name := self.names.of(leaf)))
         self.trail.append(func)
-        return (body or rules.opaque)(self, func, *args, **kwargs)
+        return (body or opaque)(self, func, *args, **kwargs)
 
     def _blame(self) -> None:
         """Fix what met at the operation that failed, and, if it deals channels out, wherever that line of code does.
@@ -230,31 +221,30 @@ class Trace:
             return fixed_ids(torch.broadcast_shapes(ids.shape, tensor.shape), ids.device)
         for d in range(-tensor.dim(), 0):
             if tensor.size(d) > 1 and (self._known(tensor, d) or varies(ids, d)):
-                cut = self.cut_of(tensor, d)
+                cut = self.names.cut_of(tensor, d)
                 if cut is None:
                     self.fix(self.column(ids, d), "meets a tensor that is no parameter")
                 else:
                     self.read(cut, self.column(ids, d))
         return ids
 
-    def name_of(self, tensor: Any) -> str | None:
-        """A parameter's or buffer's name."""
-        return self.names.get(id(tensor))
-
-    def cut_of(self, tensor: Tensor, dim: int) -> Cut | None:
-        """Which dimension of which parameter ``dim`` of ``tensor`` is, if it is one or a view with the same order."""
-        source = tensor if id(tensor) in self.names else tensor._base
-        if source is None or id(source) not in self.names:
-            return None
-        ours, theirs = ([d for d, size in enumerate(t.shape) if size != 1] for t in (tensor, source))
-        if [tensor.size(d) for d in ours] != [source.size(d) for d in theirs]:
-            return None
-        return self.names[id(source)], theirs[ours.index(dim % tensor.dim())]
+    def sizes_left(self, sizes: list[int] | tuple[int, ...], ids: Tensor, dim: int) -> list[int]:
+        """The ``sizes`` that channels are split into; where a module's attribute holds them, what is left of them."""
+        holder = self.names.holder_of(sizes)
+        if holder is None or (self.first is None and not varies(ids, dim)):
+            return list(sizes)
+        if self.first is None:
+            parts = np.split(self.column(ids, dim), np.cumsum(sizes)[:-1])
+            for before, now in zip(self.parts.setdefault(holder, parts), parts, strict=True):
+                self.tie(before, now)
+        elif holder in self.first.parts:
+            self.sizes[holder] = [int(self._kept(part).sum()) for part in self.first.parts[holder]]
+            return self.sizes[holder]
+        return list(sizes)
 
     def _known(self, tensor: Tensor, dim: int) -> bool:
-        return (
-            self.first is not None and self.cut_of(tensor, dim) in self.first.reads if tensor.size(dim) > 1 else False
-        )
+        """Whether the first pass found ``dim`` of a tensor to go along with channels."""
+        return self.first is not None and tensor.size(dim) > 1 and self.names.cut_of(tensor, dim) in self.first.reads
 
     def _kept(self, ids: np.ndarray) -> np.ndarray:
         assert self.kept is not None
@@ -285,33 +275,3 @@ def _site() -> tuple[str, int]:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_SKIPPED):
         frame = frame.f_back
     return frame.f_code.co_filename, frame.f_lineno
-
-
-def follow(model: nn.Module, example: Tensor) -> Trace:
-    """Find a network's channels: a first pass, then trial passes with some removed, until what is left fits.
-
-    ``model`` must be in eval mode; ``example`` is one input. Unfit if no end is found.
-    """
-    first = Trace(model)
-    first.run(model, example)
-    rng = np.random.default_rng(0)
-    shares = [0.5, 0.3]
-    while shares:
-        trial = Trace(model, first, _some(first, shares[0], rng))
-        try:
-            trial.run(model, example)
-        except Unfit:
-            if not trial.stuck:
-                raise
-        else:
-            shares.pop(0)
-    return first
-
-
-def _some(first: Trace, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Id -> is it left, when a share of the removable channels of each weight goes, but not all of any."""
-    left = ~first.movable | (rng.random(len(first.movable)) > share)
-    for (_, dim), ids in first.reads.items():
-        if dim == 0 and not left[first.labels[ids]].any():
-            left[first.labels[ids[0]]] = True
-    return left[first.labels]

@@ -189,6 +189,17 @@ def test_channels_of_halves_and_of_grouped_parts_go_in_pairs():
     assert (pruned.conv.in_channels, pruned.conv.out_channels, pruned.conv.groups) == (4, 6, 2)
 
 
+def test_sizes_that_a_module_holds_shrink_with_the_channels():
+    def split(net, x):
+        a, b = torch.split(net.conv(x), net.sizes, dim=1)
+        return torch.cat([net.part(a), b], 1)
+
+    net = Net(split, 7, conv=nn.Conv2d(8, 8, 1), part=nn.Conv2d(5, 4, 1), sizes=(5, 3))
+    parts, pruned = pruned_at(net, EXAMPLE)
+    assert {layer for group in producers(parts) for layer in group} == {"stem", "conv", "part"}
+    assert pruned.sizes == (3, 2) and net.sizes == (5, 3) and pruned.part.in_channels == 3
+
+
 def test_weights_that_two_modules_share_stay_shared():
     net = Net(
         lambda n, x: n.a(torch.relu(n.b(x))), 8, a=nn.Conv2d(8, 8, 1, bias=False), b=nn.Conv2d(8, 8, 1, bias=False)

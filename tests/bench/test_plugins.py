@@ -16,7 +16,7 @@ def test_what_training_and_pruning_depend_on_is_followed_through_imports():
         "bench/training.py"
     )
     assert "bench/surgery.py" not in names("bench/training.py")
-    assert {"bench/surgery.py", "bench/channels/rules.py", "bench/patches.py"} <= names("bench/experiment.py")
+    assert {"bench/surgery.py", "bench/channels/rules/layers.py", "bench/patches.py"} <= names("bench/experiment.py")
     assert {"nisp/inf_fs.py", "nisp/absolute.py"} <= names("nisp/criteria/nisp.py")
     assert "baselines/_greedy.py" in names("baselines/thinet.py")
     assert "bench/data/_idx.py" in names("bench/data/mnist.py")
