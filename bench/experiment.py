@@ -18,6 +18,8 @@ from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
 
 Ranking = Callable[[Tensor], Tensor]
 """Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
+RANKED_IMAGES = 5000
+"""Training images, at most, whose final responses are ranked; they are in random order, so the first are a sample."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
         dataset=dataset,
         anatomy=anatomy(model, dataset.example),
         classifier=classifier,
-        importance=ranking(measure.final_responses(model, dataset.train.images, classifier)),
+        importance=ranking(measure.final_responses(model, dataset.train.images[:RANKED_IMAGES], classifier)),
         top1=measure.accuracy(outputs, dataset.test.labels),
         cost=measure.cost(model, dataset.example),
         predictions=outputs.argmax(1),
