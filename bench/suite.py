@@ -57,6 +57,12 @@ class Suite(Strict):
 
     _each_once = field_validator("bundle")(distinct)
 
+    @field_validator("datasets")
+    @classmethod
+    def _names_once(cls, datasets: tuple[DatasetSpec, ...]) -> tuple[DatasetSpec, ...]:
+        distinct(tuple(dataset.name for dataset in datasets))
+        return datasets
+
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
         for experiment in self.experiments:
