@@ -32,6 +32,7 @@ class Base:
     classifier: str
     importance: Tensor
     top1: float
+    top5: float
     cost: measure.Cost
     predictions: Tensor
     responses: Tensor
@@ -70,6 +71,7 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
         classifier=classifier,
         importance=ranking(measure.final_responses(model, dataset.train.images[:RANKED_IMAGES], classifier)),
         top1=measure.accuracy(outputs, dataset.test.labels),
+        top5=measure.top5(outputs, dataset.test.labels),
         cost=measure.cost(model, dataset.example),
         predictions=outputs.argmax(1),
         responses=measure.final_responses(model, dataset.validation.images, classifier),
@@ -113,6 +115,8 @@ def run(
         "top1_pruned": measure.accuracy(stages["none"], data.test.labels),
         "top1_recalibrated": measure.accuracy(stages["recalibrate"], data.test.labels),
         "top1_final": measure.accuracy(outputs, data.test.labels),
+        "top5_base": base.top5,
+        "top5_final": measure.top5(outputs, data.test.labels),
         "macs_base": base.cost.macs,
         "macs": size.macs,
         "params_base": base.cost.params,

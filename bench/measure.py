@@ -1,5 +1,6 @@
 """What is measured of a network: accuracy, agreement, size, latency, and the error of its final responses."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -37,6 +38,13 @@ def top1(model: nn.Module, split: Split | FileSplit) -> float:
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
     """Per cent of rows whose largest output is the label's."""
     return 100 * (outputs.argmax(1) == labels).float().mean().item()
+
+
+def top5(outputs: Tensor, labels: Tensor) -> float:
+    """Per cent of rows whose label is among the five largest outputs; NaN where there are no more than five classes."""
+    if outputs.shape[1] <= 5:
+        return math.nan
+    return 100 * (outputs.topk(5).indices == labels[:, None]).any(1).float().mean().item()
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ def test_the_networks_of_imagenet_go_through_to_the_report(finished):
     runs = pd.read_csv(finished / "tables/runs.csv")
     assert len(runs) == 4 * 2 and set(runs["dataset"]) == {"imagenet"}
     assert runs["removal_error"].max() < 1e-9 and (runs["macs"] < runs["macs_base"]).all()
+    assert runs["top5_final"].isna().all(), "of three classes"
     curves = pd.read_csv(finished / "tables/curves.csv")
     assert len(curves) == 4 * 2 and set(curves["method"]) == {"random+finetune"}
     captions = json.loads((finished / "figures/captions.json").read_text())
