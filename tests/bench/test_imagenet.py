@@ -1,5 +1,6 @@
 import shutil
 from itertools import chain, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torchvision.transforms import v2
 from bench.ahead import ahead
 from bench.augment import augmented
 from bench.batch import untrained
+from bench.config import load_suite
 from bench.data import FileSplit, imagenet
 from bench.data._crops import random_part
 from bench.data._jpeg import MEAN, STD
@@ -280,3 +282,12 @@ def test_what_is_made_ahead_keeps_its_order_its_errors_and_its_pace():
     assert len(made) <= 5, "at most one is made that nobody asks for"
     with pytest.raises(ValueError, match="end"):
         list(ahead(numbers()))
+
+
+def test_the_suite_in_the_documentation_can_be_loaded(tmp_path):
+    text = (Path(__file__).parents[2] / "docs/imagenet.md").read_text()
+    file = tmp_path / "imagenet.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0])
+    suite = load_suite(file)
+    assert suite.dataset("imagenet").options == {"image_size": 224} and len(suite.runs) == 8
+    assert all(suite.recipe(model).weights for model in suite.models)
