@@ -45,14 +45,15 @@ class JpegImages:
 
     @classmethod
     def listed(cls, root: Path, paths: Iterable[Path], image_size: int) -> Self:
-        """Files below ``root``."""
-        files = list(paths)
-        names = np.array([os.fsencode(file.relative_to(root)) for file in files])
-        sizes = [file.stat().st_size for file in files]
-        for file, size in zip(files, sizes, strict=True):
+        """Files below ``root``; UserError that names one that is empty or a link to nothing."""
+        names, sizes = [], []
+        for file in paths:
+            size = file.stat().st_size if file.exists() else 0
             if size == 0:
                 raise UserError(f"the image {file} is empty: get it anew, or remove it")
-        return cls(root, torch.from_numpy(names[:, None].view(np.uint8)), torch.tensor(sizes), image_size)
+            names.append(os.fsencode(file.relative_to(root)))
+            sizes.append(size)
+        return cls(root, torch.from_numpy(np.array(names)[:, None].view(np.uint8)), torch.tensor(sizes), image_size)
 
     @property
     def shape(self) -> torch.Size:
