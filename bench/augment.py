@@ -1,11 +1,16 @@
 """Augmentations of a whole batch of image tensors, on their device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from bench.data import Images
+from bench.errors import UserError
+
+RESIZED_CROP = "resized_crop"
+"""A random part of each photograph, scaled to the image size; drawn while it is decoded, so the others follow it."""
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
@@ -31,3 +36,20 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "crop": lambda images, generator: _shifted(images, 4, generator),
     "flip": _flipped,
 }
+
+
+def augmented(images: Images, chosen: Tensor, names: Sequence[str], generator: torch.Generator) -> Tensor:
+    """The images of the indices ``chosen``, augmented by each of ``names``.
+
+    UserError where a resized crop is asked of images that are stored at one size.
+    """
+    if RESIZED_CROP not in names:
+        batch = images[chosen]
+    elif isinstance(images, Tensor):
+        raise UserError(f"augment: {RESIZED_CROP} needs photographs in files, as imagenet's: leave it out")
+    else:
+        batch = images.resized_crops(chosen, generator)
+    for name in names:
+        if name != RESIZED_CROP:
+            batch = AUGMENTATIONS[name](batch, generator)
+    return batch

@@ -18,6 +18,8 @@ from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
 
 Ranking = Callable[[Tensor], Tensor]
 """Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
+RANKED_IMAGES = 5000
+"""Training images, at most, whose final responses are ranked; they are in random order, so the first are a sample."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Base:
     classifier: str
     importance: Tensor
     top1: float
+    top5: float
     cost: measure.Cost
     predictions: Tensor
     responses: Tensor
@@ -66,8 +69,9 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
         dataset=dataset,
         anatomy=anatomy(model, dataset.example),
         classifier=classifier,
-        importance=ranking(measure.final_responses(model, dataset.train.images, classifier)),
+        importance=ranking(measure.final_responses(model, dataset.train.images[:RANKED_IMAGES], classifier)),
         top1=measure.accuracy(outputs, dataset.test.labels),
+        top5=measure.top5(outputs, dataset.test.labels),
         cost=measure.cost(model, dataset.example),
         predictions=outputs.argmax(1),
         responses=measure.final_responses(model, dataset.validation.images, classifier),
@@ -111,6 +115,8 @@ def run(
         "top1_pruned": measure.accuracy(stages["none"], data.test.labels),
         "top1_recalibrated": measure.accuracy(stages["recalibrate"], data.test.labels),
         "top1_final": measure.accuracy(outputs, data.test.labels),
+        "top5_base": base.top5,
+        "top5_final": measure.top5(outputs, data.test.labels),
         "macs_base": base.cost.macs,
         "macs": size.macs,
         "params_base": base.cost.params,

@@ -1,5 +1,6 @@
 """What is measured of a network: accuracy, agreement, size, latency, and the error of its final responses."""
 
+import math
 import statistics
 import time
 from dataclasses import dataclass
@@ -7,26 +8,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.data import Split
+from bench.data import FileSplit, Images, Split
 from bench.hidden import hidden
 
 with hidden("timm", "torchvision"):
     from ptflops import get_model_complexity_info
 
 EVALUATION_BATCH = 512
+EVALUATION_PIXELS = 2**22
+"""A batch has at most so many: 83 images of 224 pixels a side, of which the activations of any of our nets fit."""
 
 
 @torch.no_grad()
-def logits(model: nn.Module, images: Tensor) -> Tensor:
+def logits(model: nn.Module, images: Images) -> Tensor:
     """Outputs in eval mode, shape (n, classes); the model's mode is put back."""
     training = model.training
     model.eval()
-    outputs = torch.cat([model(batch) for batch in images.split(EVALUATION_BATCH)])
+    size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // images.shape[2:].numel()))
+    outputs = torch.cat([model(batch) for batch in images.split(size)])
     model.train(training)
     return outputs
 
 
-def top1(model: nn.Module, split: Split) -> float:
+def top1(model: nn.Module, split: Split | FileSplit) -> float:
     """Accuracy in per cent."""
     return accuracy(logits(model, split.images), split.labels)
 
@@ -34,6 +38,13 @@ def top1(model: nn.Module, split: Split) -> float:
 def accuracy(outputs: Tensor, labels: Tensor) -> float:
     """Per cent of rows whose largest output is the label's."""
     return 100 * (outputs.argmax(1) == labels).float().mean().item()
+
+
+def top5(outputs: Tensor, labels: Tensor) -> float:
+    """Per cent of rows whose label is among the five largest outputs; NaN where there are no more than five classes."""
+    if outputs.shape[1] <= 5:
+        return math.nan
+    return 100 * (outputs.topk(5).indices == labels[:, None]).any(1).float().mean().item()
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def latencies_ms(models: list[nn.Module], example: Tensor, batch: int, repeats: 
 
 
 @torch.no_grad()
-def final_responses(model: nn.Module, images: Tensor, classifier: str) -> Tensor:
+def final_responses(model: nn.Module, images: Images, classifier: str) -> Tensor:
     """Inputs of the classifier, shape (n, features)."""
     seen: list[Tensor] = []
     handle = model.get_submodule(classifier).register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -34,9 +34,18 @@ def load(folders: tuple[str, ...], name: str) -> ModuleType:
 
 def options(criterion: str) -> tuple[str, ...]:
     """Names of the options that a criterion's ``score`` takes beside the problem."""
-    for node in _parsed(available(CRITERIA)[criterion]).body:
-        if isinstance(node, ast.FunctionDef) and node.name == "score":
-            return tuple(argument.arg for argument in node.args.args[1:] + node.args.kwonlyargs)
+    return _parameters(available(CRITERIA)[criterion], "score")[1:]
+
+
+def data_options(dataset: str) -> tuple[str, ...]:
+    """Names of the options that a data set's ``load`` takes beside the directory and the seed."""
+    return _parameters(available(DATASETS)[dataset], "load")[2:]
+
+
+def _parameters(file: Path, function: str) -> tuple[str, ...]:
+    for node in _parsed(file).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return tuple(argument.arg for argument in node.args.args + node.args.kwonlyargs)
     return ()
 
 

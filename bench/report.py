@@ -32,6 +32,7 @@ def page(
     ).get_template("report.html.j2")
     removed = reductions(runs)
     return template.render(
+        spread=_spread,
         suite=suite,
         version=__version__,
         answers=[_answer(question, verdicts, removed) for question in suite.questions],
@@ -84,6 +85,11 @@ def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
             {"label": model.label, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()}
         )
     return tables
+
+
+def _spread(mean: float, std: float) -> str:
+    """Mean and standard deviation over seeds; of one seed there is none."""
+    return f"{mean:.1f}" if std != std else f"{mean:.1f} ± {std:.1f}"
 
 
 def _sizes(runs: pd.DataFrame) -> list[dict[str, Any]]:

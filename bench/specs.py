@@ -34,15 +34,23 @@ def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 class DatasetSpec(Strict):
-    """A data set by name, and the seed of its splits."""
+    """A data set by name, the seed of its splits, and the side of its images in pixels where that can be chosen."""
 
     name: Name
     split_seed: Seed = 0
+    image_size: int | None = Field(default=None, ge=8, le=1024)
 
-    @field_validator("name")
-    @classmethod
-    def _exists(cls, name: str) -> str:
-        return _known(name, plugins.DATASETS, "data set")
+    @model_validator(mode="after")
+    def _exists(self) -> "DatasetSpec":
+        _known(self.name, plugins.DATASETS, "data set")
+        if self.options.keys() - plugins.data_options(self.name):
+            raise ValueError(f"data set '{self.name}' has images of one size only: leave image_size out")
+        return self
+
+    @property
+    def options(self) -> dict[str, int]:
+        """Keyword arguments of the data set's ``load``, beside the seed."""
+        return {} if self.image_size is None else {"image_size": self.image_size}
 
 
 class Training(Strict):
@@ -59,7 +67,7 @@ class Training(Strict):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
     schedule: Literal["constant", "step", "cosine", "inv"] = "cosine"
-    augment: tuple[Literal["shift", "crop", "flip"], ...] = ()
+    augment: tuple[Literal["resized_crop", "shift", "crop", "flip"], ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     weights: str | None = None
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None

@@ -57,6 +57,12 @@ class Suite(Strict):
 
     _each_once = field_validator("bundle")(distinct)
 
+    @field_validator("datasets")
+    @classmethod
+    def _names_once(cls, datasets: tuple[DatasetSpec, ...]) -> tuple[DatasetSpec, ...]:
+        distinct(tuple(dataset.name for dataset in datasets))
+        return datasets
+
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
         for experiment in self.experiments:
@@ -128,9 +134,17 @@ class Suite(Strict):
             jobs.setdefault(self.job_of(run)[:3], {})[run.dataset, run.model, run.seed] = None
         return {job: list(bases) for job, bases in jobs.items()}
 
+    def dataset(self, name: str) -> DatasetSpec:
+        """The data set called ``name``."""
+        return next(spec for spec in self.datasets if spec.name == name)
+
+    def data_digest(self, dataset: str) -> str:
+        """Fingerprint of all that a data set's splits depend on, the code included."""
+        return _digest([self.dataset(dataset).model_dump(), plugins.fingerprint((), plugins.DATASETS, dataset)])
+
     def base_digest(self, dataset: str, model: ModelSpec, seed: int) -> str:
         """Fingerprint of all that a trained base network depends on, the code included."""
-        spec = next(spec for spec in self.datasets if spec.name == dataset)
+        spec = self.dataset(dataset)
         code = plugins.fingerprint(("bench/training.py",), plugins.DATASETS, dataset, plugins.MODELS, model.name)
         return _digest([spec.model_dump(), model.model_dump(), self.recipe(model).model_dump(), seed, code])
 

@@ -33,6 +33,8 @@ RUNS = pa.DataFrameSchema(
             name: pa.Column(float, _per_cent)
             for name in ("top1_base", "top1_pruned", "top1_recalibrated", "top1_final")
         },
+        # Not in tables of older versions; empty where there are no more than five classes.
+        **{name: pa.Column(float, _per_cent, nullable=True, required=False) for name in ("top5_base", "top5_final")},
         **{name: pa.Column(int, _positive) for name in ("macs_base", "macs", "params_base", "params")},
         **{name: pa.Column(float, _positive) for name in ("latency_base_ms", "latency_ms")},
         **{name: pa.Column(float, _positive) for name in ("latency_large_base_ms", "latency_large_ms")},

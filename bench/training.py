@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.augment import AUGMENTATIONS
-from bench.data import Dataset
+from bench.ahead import ahead
+from bench.augment import augmented
+from bench.data import Dataset, FileSplit
 from bench.errors import UserError
 from bench.files import replacing
 from bench.measure import accuracy, logits
@@ -78,7 +79,8 @@ def train(
         start = time.perf_counter()
         model.train()
         total = torch.zeros((), device=dataset.train.images.device)
-        for step, (images, labels) in enumerate(_batches(dataset, recipe, generator)):
+        batches = _batches(dataset, recipe, generator)
+        for step, (images, labels) in enumerate(ahead(batches) if isinstance(dataset.train, FileSplit) else batches):
             done = epoch * steps + step
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
@@ -103,9 +105,7 @@ def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator):
     images, labels = dataset.train
     for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch_size):
         chosen = chosen.to(labels.device)
-        batch = images[chosen]
-        for name in recipe.augment:
-            batch = AUGMENTATIONS[name](batch, generator)
+        batch = augmented(images, chosen, recipe.augment, generator)
         yield batch.contiguous(memory_format=torch.channels_last), labels[chosen]
 
 

@@ -1,7 +1,9 @@
 import importlib
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench.contract import Problem
 from bench.data.digits import load
@@ -39,3 +41,17 @@ def problem(model, dataset, ratio=0.5, seed=0, count=64):
     parts = anatomy(model, dataset.example)
     split = dataset.calibration(count, seed)
     return Problem(model, parts.groups, keep_plan(parts.groups, ratio), *split, classifier, seed), parts
+
+
+def write_photographs(root, classes=3, train=8, test=4):
+    """A tree train/<class>/*.JPEG and val/<class>/*.JPEG of small photographs, each class of a hue of its own."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", train), ("val", test)):
+        for label in range(classes):
+            folder = root / part / f"n{label:08}"
+            folder.mkdir(parents=True)
+            for index in range(count):
+                height, width = rng.integers(70, 110, 2)
+                pixels = rng.integers(0, 100, (height, width, 3), dtype=np.uint8)
+                pixels[:, :, label % 3] += 150
+                Image.fromarray(pixels).save(folder / f"{folder.name}_{index}.JPEG", quality=90)

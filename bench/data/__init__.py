@@ -1,8 +1,12 @@
-"""Data sets, one file each: a module with ``load(directory, seed) -> Dataset``, named in suites by its file name."""
+"""Data sets, one file each: a module with ``load(directory, seed) -> Dataset``, named in suites by its file name.
 
+A data set that comes in any resolution has a third parameter, ``image_size``, with a default; a suite may set it.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self, overload
 
 import torch
 from torch import Tensor
@@ -14,18 +18,70 @@ class Split(NamedTuple):
     images: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Split":
+        """The same split on ``device``."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+class ImageFiles(Protocol):
+    """Images that stay in files, used like a float32 tensor of shape (n, channels, height, width).
+
+    A slice of them is a view of files still; a tensor of indices decodes these images.
+    """
+
+    @property
+    def shape(self) -> torch.Size:
+        """What the tensor's would be."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where decoded images are put."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @overload
+    def __getitem__(self, chosen: slice, /) -> Self: ...
+
+    @overload
+    def __getitem__(self, chosen: Tensor, /) -> Tensor: ...
+
+    def split(self, size: int, /) -> Iterator[Tensor]:
+        """All images in order, decoded, ``size`` at a time."""
+
+    def to(self, device: torch.device, /) -> Self:
+        """The same files, to be decoded onto ``device``."""
+
+    def resized_crops(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """The images of these indices, each a random part of its photograph, drawn by ``generator``."""
+
+
+Images = Tensor | ImageFiles
+
+
+class FileSplit(NamedTuple):
+    """A split too large for memory: images in files, and their classes, int64 of shape (n,)."""
+
+    images: ImageFiles
+    labels: Tensor
+
+    def to(self, device: torch.device) -> "FileSplit":
+        """The same split, decoded onto ``device``."""
+        return FileSplit(self.images.to(device), self.labels.to(device))
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits, normalised by the training split's mean and standard deviation.
+    """Three disjoint splits, normalised by the mean and standard deviation of training images.
 
-    Training images train, calibrate and score; validation images decide; test images are only reported on.
+    Training images, in random order, train, calibrate and score; validation images decide; test images are only
+    reported on.
     """
 
     name: str
-    train: Split
-    validation: Split
-    test: Split
+    train: Split | FileSplit
+    validation: Split | FileSplit
+    test: Split | FileSplit
     classes: int
 
     @property
@@ -41,7 +97,7 @@ class Dataset:
     @property
     def example(self) -> Tensor:
         """One image, shape (1, channels, height, width)."""
-        return self.train.images[:1]
+        return self.train.images[torch.tensor([0])]
 
     def calibration(self, count: int, seed: int) -> Split:
         """``count`` training images (at most all of them), drawn by ``seed``: the same for every method."""
@@ -49,10 +105,9 @@ class Dataset:
         return Split(self.train.images[chosen], self.train.labels[chosen])
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same data set with all tensors on ``device``."""
-        train, validation, test = (
-            Split(part.images.to(device), part.labels.to(device)) for part in (self.train, self.validation, self.test)
-        )
+        """The same data set with all tensors on ``device``, those of decoded images too."""
+        parts = (self.train, self.validation, self.test)
+        train, validation, test = (part.to(device) for part in parts)
         return replace(self, train=train, validation=validation, test=test)
 
 

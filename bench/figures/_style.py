@@ -15,7 +15,11 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "p", "<", ">")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1)))
 SCRATCH = ("#000000", "#666666", "#A0A0A0")
-NAMES = {"lenet": "LeNet", "plain": "Plain", "resnet": "ResNet"}
+NAMES = {
+    "lenet": "LeNet", "plain": "Plain", "resnet": "ResNet", "cifarnet": "Cifar-net", "alexnet": "AlexNet",
+    "caffenet": "CaffeNet", "googlenet": "GoogLeNet", "googlenet_caffe": "GoogLeNet (Caffe)",
+    "resnet_imagenet": "ResNet",
+}  # fmt: skip
 
 
 def apply() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -61,3 +63,9 @@ def test_latency_grows_with_the_work():
     times = measure.latencies_ms([nn.Sequential(nn.Flatten(), small)], torch.zeros(1, 64), 8)
     times += measure.latencies_ms([large], torch.zeros(1, 512), 64)
     assert 0 < times[0] < times[1]
+
+
+def test_top5_is_among_the_five_largest_and_undefined_for_five_classes():
+    outputs = torch.tensor([[9.0, 8, 7, 6, 5, 4]] * 6)
+    assert measure.top5(outputs, torch.arange(6)) == pytest.approx(100 * 5 / 6)
+    assert math.isnan(measure.top5(outputs[:, :5], torch.arange(5)))

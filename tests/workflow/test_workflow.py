@@ -121,6 +121,7 @@ def test_one_command_leaves_tables_figures_and_report(project, finished):
     runs = pd.read_csv(results / "tables/runs.csv")
     assert len(runs) == 2 * 3 * 2 * 3 and set(runs["method"]) == {"nisp", "toy", "toy+ls+finetune"}
     assert runs["removal_error"].max() < 1e-9 and (runs["macs"] < runs["macs_base"]).all()
+    assert (runs["top5_final"] >= runs["top1_final"]).all()
     curves = pd.read_csv(results / "tables/curves.csv")
     assert set(curves["method"]) == {"toy+ls+finetune"} and set(curves["epoch"]) == {0, 1}
     drawn = {file.name for file in (results / "figures").iterdir()}

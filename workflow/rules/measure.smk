@@ -2,7 +2,7 @@
 
 
 rule data:
-    """Load a data set once, split and normalised."""
+    """Load a data set once, split and normalised; of image files, list them."""
     output:
         f"{ROOT}/data/{{dataset}}.safetensors",
     log:
@@ -11,6 +11,7 @@ rule data:
         "../../environment.yml"
     params:
         suite=str(SUITE_FILE),
+        digest=lambda w: SUITE.data_digest(w.dataset),
     script:
         "../scripts/data.py"
 

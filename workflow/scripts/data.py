@@ -9,6 +9,6 @@ from bench.tensors import save_dataset
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.params.suite))
-    spec = next(spec for spec in suite.datasets if spec.name == snakemake.wildcards.dataset)
+    spec = suite.dataset(snakemake.wildcards.dataset)
     load = plugins.load(plugins.DATASETS, spec.name).load
-    save_dataset(Path(snakemake.output[0]), load(Path(snakemake.config["data"]), spec.split_seed))
+    save_dataset(Path(snakemake.output[0]), load(Path(snakemake.config["data"]), spec.split_seed, **spec.options))
