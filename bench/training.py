@@ -48,6 +48,7 @@ class Epoch:
     seconds: float
 
 
+@torch.random.fork_rng()
 def train(
     model: nn.Module,
     dataset: Dataset,
@@ -58,7 +59,7 @@ def train(
 ) -> list[Epoch]:
     """Train ``model`` in place by ``recipe`` and return its learning curve; the last epoch is the result, not the best.
 
-    seed        fixes the order of images and their augmentation
+    seed        fixes the order of images, their augmentation, and dropout
     checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
     report      is called after each epoch
 
@@ -78,6 +79,8 @@ def train(
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
         model.train()
+        # Dropout draws from torch's own generator; seeded by epoch, so that a killed training goes on alike.
+        torch.manual_seed(seed + 1_000_003 * epoch)
         total = torch.zeros((), device=dataset.train.images.device)
         batches = _batches(dataset, recipe, generator)
         for step, (images, labels) in enumerate(ahead(batches) if isinstance(dataset.train, FileSplit) else batches):

@@ -32,6 +32,38 @@ def test_the_same_seed_gives_the_same_network_and_curve(digits):
     assert first[-1].test_top1 > 80 and len(first) == 5 and math.isnan(first[0].train_loss)
 
 
+def with_dropout():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.Dropout(), torch.nn.Linear(32, 10))
+
+
+def test_the_seed_fixes_dropout_and_leaves_torchs_generator_alone(digits, tmp_path, monkeypatch):
+    results = []
+    for seed, killed in ((0, False), (0, True), (1, False)):
+        model, checkpoint = with_dropout(), tmp_path / f"{killed}"
+        torch.seed()
+        before = torch.get_rng_state()
+        if killed:
+            monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+            with pytest.raises(RuntimeError, match="killed"):
+                train(model, digits, RECIPE, seed, checkpoint, report=fail_at(3))
+            model = with_dropout()
+            torch.seed()
+            before = torch.get_rng_state()
+        train(model, digits, RECIPE, seed, checkpoint)
+        assert torch.equal(torch.get_rng_state(), before)
+        results.append(weights(model))
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+def fail_at(number):
+    def report(epoch):
+        if epoch.epoch == number:
+            raise RuntimeError("killed")
+
+    return report
+
+
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
 def test_a_killed_training_goes_on_to_the_same_result(digits, tmp_path, monkeypatch, killed_after):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
