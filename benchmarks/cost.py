@@ -3,7 +3,7 @@
     python -m benchmarks.cost --threads 2
 
 ResNet-50 at 224 x 224 with random weights and given scores of the final responses. Times are medians of repeats that
-alternate, so that a busy machine slows all alike; peaks are growths of resident memory, each in a process of its own.
+take turns, so that a busy machine slows all alike; peaks are growths of resident memory, each in a process of its own.
 """
 
 import argparse
@@ -86,13 +86,14 @@ def _taylor(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
 
 
 def _medians(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds; each counted run follows one of the same task, which leaves caches and memory to it."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
-    for round_ in range(repeats + 1):
+    for _ in range(repeats):
         for name, task in tasks.items():
+            task()
             start = time.perf_counter()
             task()
-            if round_:  # the first warms up
-                times[name].append(time.perf_counter() - start)
+            times[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
