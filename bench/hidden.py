@@ -1,7 +1,7 @@
 """Importing a library without packages that it takes along if they are there.
 
-ptflops and torch-pruning look for torchvision and timm as they are imported, for layer types that no model here has;
-that costs every job as much time as importing torch.
+ptflops looks for torchvision and timm as it is imported, for layer types that no model here has; that costs every job
+as much time as importing torch.
 """
 
 import contextlib

@@ -85,7 +85,15 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
 
 def keep_plan(groups: tuple[Group, ...], ratio: float) -> dict[str, int]:
     """Channels to keep in each group when ``ratio`` of them goes: rounded to the nearest, halves up, at least 1."""
-    return {group.name: max(1, math.floor(group.channels * (1 - ratio) + 0.5 + 1e-9)) for group in groups}
+    return {group.name: channels_left(group.channels, ratio) for group in groups}
+
+
+def channels_left(channels: int, ratio: float, rounding: str = "nearest") -> int:
+    """Channels to keep when ``ratio`` of them goes, at least 1; ``rounding`` is nearest (halves up) or down.
+
+    The small constant is for products such as 50 * (1 - 0.1), which floating point puts just below 45.
+    """
+    return max(1, math.floor(channels * (1 - ratio) + (0.5 if rounding == "nearest" else 0) + 1e-9))
 
 
 def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:

@@ -3,7 +3,6 @@
 They are data (config/variants/*.yaml), so that a reading of a paper can be looked up, doubted and changed in one place.
 """
 
-import math
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,6 +14,7 @@ from bench.config import loaded
 from bench.contract import Group
 from bench.errors import UserError
 from bench.specs import ModelSpec, Name, Strict, distinct
+from bench.surgery import channels_left
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 PerCent = Annotated[float, Field(gt=0, lt=100)]
@@ -79,7 +79,9 @@ def variant_plan(groups: Sequence[Group], variant: Variant) -> dict[str, int]:
                 f"variant '{variant.name}': no layer of {variant.model.label} that can be pruned matches '{pattern}' "
                 f"(there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
             )
-    return {group.name: _kept(group.channels, _ratio(group, variant.ratios), variant.rounding) for group in groups}
+    return {
+        group.name: channels_left(group.channels, _ratio(group, variant.ratios), variant.rounding) for group in groups
+    }
 
 
 def _ratio(group: Group, ratios: dict[str, float]) -> float:
@@ -89,8 +91,3 @@ def _ratio(group: Group, ratios: dict[str, float]) -> float:
         if any(fnmatchcase(producer.name, pattern) for producer in group.producers)
     ]
     return matching[-1] if matching else 0.0
-
-
-def _kept(channels: int, ratio: float, rounding: str) -> int:
-    """The small constant is for products such as 50 * (1 - 0.1), which floating point puts just below 45."""
-    return max(1, math.floor(channels * (1 - ratio) + (0.5 if rounding == "nearest" else 0) + 1e-9))

@@ -98,11 +98,10 @@ class Trace:
             with torch.no_grad():
                 outputs = model(fixed_ids(example.shape, example.device))
         except FAILURES as error:
-            if self.first is None:
-                raise Unfit(f"{resolve_name(self.trail[-1])}: {error}" if self.trail else str(error)) from error
-            with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
-                self._blame()
-            raise Unfit(f"{resolve_name(self.trail[-1])}: {error}") from error
+            if self.first is not None:
+                with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
+                    self._blame()
+            raise Unfit(f"{resolve_name(self.trail[-1])}: {error}" if self.trail else str(error)) from error
         finally:
             _ACTIVE.pop()
         for leaf in tree_flatten(outputs)[0]:

@@ -9,20 +9,17 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from bench.channels.ids import Ids, fixed_ids, varies, wrapped
-from bench.channels.table import RULES, named, opaque, rule
+from bench.channels.table import named, opaque, rule
 
 
-@rule(*[getattr(Tensor, name).__get__ for name in ("T", "mT", "data")], *named(
-    "view reshape flatten permute transpose squeeze unsqueeze chunk tensor_split __getitem__ "
+@rule(*[getattr(Tensor, name).__get__ for name in ("T", "mT", "data")], Tensor.unfold, *named(
+    "flatten permute transpose squeeze unsqueeze tensor_split __getitem__ "
     "roll expand expand_as repeat repeat_interleave tile flip unbind narrow select movedim moveaxis swapaxes "
-    "swapdims t pixel_shuffle pixel_unshuffle unflatten ravel view_as reshape_as broadcast_to channel_shuffle "
-    "index_select diagonal unfold"
+    "swapdims t pixel_shuffle pixel_unshuffle ravel view_as reshape_as broadcast_to channel_shuffle "
+    "index_select diagonal"
 ), shaped=True)  # fmt: skip
 def _moved(trace: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     return tree_map(wrapped, func(*args, **kwargs))
-
-
-del RULES[F.unfold]  # mixes channels with positions
 
 
 @rule(*named("view reshape unflatten"), shaped=True)
