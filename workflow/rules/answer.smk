@@ -2,7 +2,7 @@
 
 
 rule collect:
-    """One table of all runs and one of all learning curves."""
+    """One table of all runs, one of all learning curves, and one of what least squares left in each layer."""
     input:
         suite=SUITE_FILE,
         batches=batch_files,
@@ -10,6 +10,7 @@ rule collect:
     output:
         runs=f"{ROOT}/tables/runs.csv",
         curves=f"{ROOT}/tables/curves.csv",
+        refits=f"{ROOT}/tables/refits.csv",
         provenance=f"{ROOT}/tables/provenance.json",
     log:
         f"{ROOT}/logs/collect.log",
