@@ -1,0 +1,32 @@
+"""Layer by layer: Inf-FS on each layer's own responses, the paper's baseline without propagation."""
+
+import torch
+from torch import Tensor
+
+from bench.contract import Problem, Scores
+from nisp.inf_fs import inf_fs
+from nisp.readings import readings
+
+
+def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Scores:
+    """Inf-FS scores of what each group's readers read.
+
+    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    """
+    read = readings(problem.model, problem.groups, problem.images, _mean_over_positions)
+    scores: Scores = {}
+    for group in problem.groups:
+        tensors: list[Tensor] = []
+        for consumer in group.consumers:
+            columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
+            if read[consumer.name]:
+                features = consumer.per_channel(torch.cat(read[consumer.name]), columns).mean(-1)
+                if not any(torch.equal(features, other) for other in tensors):
+                    tensors.append(features)
+        ranked = [inf_fs(features, alpha, variant) for features in tensors]
+        scores[group.name] = sum(ranked, torch.zeros(group.channels, dtype=torch.float64))
+    return scores
+
+
+def _mean_over_positions(values: Tensor) -> Tensor:
+    return values.flatten(1, -2).mean(1) if values.dim() > 2 else values.clone()
