@@ -304,6 +304,12 @@ class Question(Strict):
     higher_is_better: bool = True
     margin: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _has_a_base(self) -> "Question":
+        if "base" in self.against and not self.metric.startswith(("top1", "top5")):
+            raise ValueError(f"the unpruned network has no {self.metric} to compare with: choose a top1 or top5 metric")
+        return self
+
     @field_validator("metric")
     @classmethod
     def _is_measured(cls, metric: str) -> str:

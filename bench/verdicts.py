@@ -80,7 +80,7 @@ def _paired(question: Question, runs: pd.DataFrame, against: str) -> pd.Series:
     key = ["dataset", "label", "depth", "seed", "ratio"]
     subject = runs[runs["method"] == question.subject].set_index(key)
     if against == "base":
-        return subject[question.metric] - subject["top1_base"]
+        return subject[question.metric] - subject[f"{question.metric.partition('_')[0]}_base"]
     other = runs[runs["method"] == against].set_index(key)[question.metric]
     return (subject[question.metric] - other).dropna()
 

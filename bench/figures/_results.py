@@ -19,3 +19,4 @@ class Results:
     runs: pd.DataFrame
     curves: pd.DataFrame
     verdicts: pd.DataFrame
+    effects: pd.DataFrame
