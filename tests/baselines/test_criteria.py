@@ -8,25 +8,48 @@ from torch import nn
 from baselines._greedy import removal_order
 from bench import plugins
 from bench.contract import Consumer, Group
+from bench.errors import UserError
 from bench.patches import sampled_rows
-from tests.conftest import build, problem
+from tests.conftest import Grouped, build, problem
+
+UNFIT = {
+    ("bn_scale", "lenet"): "0: there is no batch norm",
+    ("bn_scale", "grouped"): "first: there is no batch norm",
+    **{(name, "grouped"): "layer parts" for name in ("thinet", "thinet_sequential", "lasso")},
+}
+"""Criterion and network that do not go together: what the refusal names."""
 
 
 @pytest.mark.parametrize("name", plugins.available(plugins.CRITERIA))
-@pytest.mark.parametrize("model", [("lenet", None), ("plain", 4), ("resnet", 8)])
+@pytest.mark.parametrize("model", [("lenet", None), ("plain", 4), ("resnet", 8), ("grouped", None)])
 def test_every_criterion_keeps_the_contract(name, model, digits):
-    net = build(*model)
+    net = Grouped().eval() if model[0] == "grouped" else build(*model)
+    next(net.parameters()).requires_grad_(False)
+    list(net.parameters())[-1].grad = torch.ones(10)
+    list(net.modules())[1].train()
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    modes = [module.training for module in net.modules()]
     given, _ = problem(net, digits)
     score = plugins.load(plugins.CRITERIA, name).score
-    scores, again = score(given), score(given)
+    if (name, model[0]) in UNFIT:
+        with pytest.raises(UserError, match=UNFIT[name, model[0]]):
+            score(given)
+        return
+    torch.manual_seed(1)
+    scores = score(given)
+    torch.manual_seed(2)
+    again = score(given)
     assert set(scores) == {group.name for group in given.groups}
     for group in given.groups:
         assert scores[group.name].shape == (group.channels,)
         assert scores[group.name].isfinite().all()
         assert torch.equal(scores[group.name], again[group.name]), "the same seed gives the same scores"
+    assert scores[given.groups[0].name].unique().numel() > 1, "not all channels are alike"
     assert all(torch.equal(before[key], tensor) for key, tensor in net.state_dict().items()), "the model is unchanged"
-    assert not net.training
+    assert [module.training for module in net.modules()] == modes
+    assert [p.requires_grad for p in net.parameters()] == [False] + [True] * (len(list(net.parameters())) - 1)
+    assert all(p.grad is None for p in list(net.parameters())[:-1]) and list(net.parameters())[-1].grad.eq(1).all()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
 def test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group(digits):

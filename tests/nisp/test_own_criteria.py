@@ -12,7 +12,7 @@ from bench.contract import Problem, kept_channels
 from bench.errors import UserError
 from bench.surgery import anatomy, keep_plan
 from nisp import inf_fs
-from tests.conftest import build, problem
+from tests.conftest import Grouped, build, problem
 
 
 def score(name, given, **options):
@@ -154,24 +154,8 @@ def test_response_bound_of_a_residual_net_adds_up_the_tensors_that_are_read(digi
     torch.testing.assert_close(found["conv"], expected, rtol=1e-4, atol=1e-6)
 
 
-class Grouped(nn.Module):
-    """A convolution in two parts, and a depthwise one."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(1, 8, 3)
-        self.parts = nn.Conv2d(8, 6, 3, groups=2)
-        self.depthwise = nn.Conv2d(6, 6, 3, padding=1, groups=6)
-        self.last = nn.Conv2d(6, 4, 1)
-        self.classifier = nn.Linear(4, 3)
-
-    def forward(self, x):
-        x = torch.relu(self.parts(torch.relu(self.first(x))))
-        return self.classifier(torch.relu(self.last(torch.relu(self.depthwise(x)))).mean((2, 3)))
-
-
 def test_grouped_convolutions_are_read_in_all_their_parts():
-    net = Grouped()
+    net = Grouped().eval()
     images = torch.randn(30, 1, 8, 8)
     given = given_of(net, images, "classifier")
     [group] = [group for group in given.groups if group.name == "first"]
@@ -181,9 +165,13 @@ def test_grouped_convolutions_are_read_in_all_their_parts():
     expected = inf_fs(maps.mean((2, 3))[:, places].mean(-1))
     torch.testing.assert_close(score("lbl", given)["first"], expected, rtol=1e-4, atol=1e-6)
     found = score("response_bound", given, joint=False)["first"]
-    finals = torch.relu(net.last(torch.relu(net.depthwise(torch.relu(net.parts(maps)))))).mean((2, 3)).detach()
+    finals = (
+        torch.relu(net.last(torch.relu(net.norm(net.depthwise(torch.relu(net.parts(maps))))))).mean((2, 3)).detach()
+    )
     start = torch.ones(1, *maps.shape[1:]).double().requires_grad_()
     bounds = absolute(net)
-    (bounds.last(bounds.depthwise(bounds.parts(start))).mean((0, 2, 3)) @ inf_fs(finals)).backward(inputs=[start])
+    (bounds.last(bounds.norm(bounds.depthwise(bounds.parts(start)))).mean((0, 2, 3)) @ inf_fs(finals)).backward(
+        inputs=[start]
+    )
     expected = (start.grad[0] * maps.double().abs().mean(0)).sum((1, 2))[places].sum(1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,22 @@
+"""Network Slimming's criterion: the scale of a channel's batch norm (Liu et al. 2017)."""
+
+import torch
+
+from baselines._responses import scales
+from bench.contract import Problem, Scores
+from bench.errors import UserError
+
+
+def score(problem: Problem) -> Scores:
+    """Sum of |scales| over the batch norms behind the layers that write a channel.
+
+    UserError for a group without a batch norm: its channels could only be ranked at random.
+    """
+    gammas = scales(problem)
+    scores: Scores = {}
+    for group in problem.groups:
+        found = [each.per_channel(gammas[each.name].abs()).cpu() for each in group.producers if each.name in gammas]
+        if not found:
+            raise UserError(f"bn_scale cannot rank the channels of {group.name}: there is no batch norm behind it")
+        scores[group.name] = torch.stack(found).sum(0)
+    return scores
