@@ -24,11 +24,12 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
     refit_layers  re-solve a group's readers before the next group is chosen
     """
     model = copy.deepcopy(problem.model)
+    readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
+    targets = sampled_rows(problem.model, readers, problem.images, problem.seed)
     scores: Scores = {}
     kept = {}
     for group in problem.groups:
         layers = tuple(consumer.name for consumer in group.consumers)
-        targets = sampled_rows(problem.model, layers, problem.images, problem.seed)
         rows = sampled_rows(model, layers, problem.images, problem.seed)
         products, moments = system(model, group, rows, targets)
         scores[group.name] = selection(products, moments, problem.keep[group.name]).abs()
