@@ -22,12 +22,18 @@ wildcard_constraints:
     label=r"[^/]+",
     seed=r"\d+|all",
     method=r"[^/]+",
-    ratio=r"[0-9.]+|all",
+    ratio=r"[^/]+",
 
 
 def batch_files(wildcards):
     """The mark of every prune job."""
     return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.prune_jobs]
+
+
+def allocated_batch_files(wildcards):
+    """The marks of those jobs whose networks' shapes are known only afterwards."""
+    jobs = dict.fromkeys(SUITE.job_of(run) for run in SUITE.allocated_runs)
+    return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in jobs]
 
 
 def data_files(wildcards):
