@@ -37,7 +37,8 @@ def main() -> None:
     medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}  # the first warms up
     forward = medians.pop("forward")
     print(f"{given.threads} threads, torch {torch.__version__}, {given.images} images, medians of {given.repeats};")
-    print(f"a forward pass of the images takes {forward:.2f} s\n\n| criterion | seconds | forward passes |\n|---|---|---|")
+    print(f"a forward pass of the images takes {forward:.2f} s\n")
+    print("| criterion | seconds | forward passes |\n|---|---|---|")
     for name, taken in sorted(medians.items(), key=lambda item: item[1]):
         print(f"| {name} | {taken:.3f} | {taken / forward:.2f} |")
 
