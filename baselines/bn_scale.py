@@ -1,4 +1,12 @@
-"""Network Slimming's criterion: the scale of a channel's batch norm (Liu et al. 2017)."""
+"""Network Slimming's criterion: the scale of a channel's batch norm (Liu et al. 2017).
+
+Equation: score = Σ over batch norms behind the layers that write the channel: |γ|
+Data: none but the weights.
+Cost: a forward pass of one image, which finds the batch norms.
+Deviations: the base network is trained like every other, without the publication's L1 penalty on γ. A group without a
+    batch norm is refused. Channels are ranked within their group, not over all layers.
+Pinned by: tests/baselines/test_rankings.py::test_bn_scale_is_torch_prunings
+"""
 
 import torch
 

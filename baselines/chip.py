@@ -1,4 +1,15 @@
-"""CHIP: channels whose maps are independent of the other channels' stay (Sui et al. 2021)."""
+"""CHIP: channels whose maps are independent of the other channels' stay (Sui et al. 2021).
+
+Equation: score_i = Σ over layers that write the channel: mean over images of ‖A‖_* − ‖A without row i‖_*;
+    A has one row a channel, its map, and ‖·‖_* is the sum of singular values
+Data: calibration images, without labels, at most 32 by default.
+Cost: one forward pass of these images; for each image and layer as many eigenvalue problems as channels, of the size
+    of channels or positions, whichever are fewer.
+Deviations: at most 256 positions of a map are used, drawn at random. A map is the layer's response behind its batch
+    norm and a ReLU, whatever the network's activation; in a residual stage each summand by itself.
+Pinned by: tests/baselines/test_rankings.py::test_chips_independence_is_the_drop_of_the_nuclear_norm,
+    tests/baselines/test_rankings.py::test_chip_adds_up_the_layers_that_write_a_channel
+"""
 
 from functools import partial
 

@@ -1,4 +1,11 @@
-"""FPGM: filters near the geometric median of their layer go, as the others can stand in for them (He et al. 2019)."""
+"""FPGM: filters near the geometric median of their layer go, as the others can stand in for them (He et al. 2019).
+
+Equation: score_i = Σ over layers that write the channel: Σ_j ‖filter_i − filter_j‖₂
+Data: none but the weights.
+Cost: channels² times the length of a filter.
+Deviations: a coupled group's layers are added up; the publication takes each by itself.
+Pinned by: tests/baselines/test_rankings.py::test_fpgm_is_the_sum_of_distances_over_all_filters
+"""
 
 import torch
 from torch import Tensor

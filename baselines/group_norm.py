@@ -1,4 +1,12 @@
-"""Group norm: all weights that would go with a channel (DepGraph, Fang et al. 2023)."""
+"""Group norm: all weights that would go with a channel (DepGraph, Fang et al. 2023).
+
+Equation: score = Σ over weights that write the channel, weights that read it, and scales of its batch norms: w²
+Data: none but the weights.
+Cost: reading the weights, and a forward pass of one image, which finds the batch norms.
+Deviations: the network is trained without the publication's sparsity term. Batch norms count that directly follow a
+    layer that writes the channel; others, as in pre-activation networks, do not.
+Pinned by: tests/baselines/test_rankings.py::test_group_norm_is_torch_prunings
+"""
 
 import torch
 

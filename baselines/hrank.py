@@ -1,4 +1,14 @@
-"""HRank: the rank of a channel's map, as a measure of what it tells (Lin et al. 2020)."""
+"""HRank: the rank of a channel's map, as a measure of what it tells (Lin et al. 2020).
+
+Equation: score = Σ over layers that write the channel: mean over images of rank(map)
+Data: calibration images, without labels, at most 500, as in the publication.
+Cost: one forward pass of these images, and a singular value decomposition of every map.
+Deviations: a map is the layer's response behind its batch norm and a ReLU, whatever the network's activation; in a
+    residual stage each summand by itself, where the publication takes the sum. A linear layer's response is a map of
+    one position. Ranks are whole numbers, so ties are common; they keep the lower index.
+Pinned by: tests/baselines/test_rankings.py::test_hrank_is_the_mean_rank_of_the_rectified_maps,
+    tests/baselines/test_rankings.py::test_hrank_of_maps_of_known_rank
+"""
 
 import torch
 from torch import Tensor

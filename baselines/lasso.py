@@ -1,4 +1,19 @@
-"""Channel pruning by Lasso: few channels, weighed, that make what the next layers compute (He et al. 2017)."""
+"""Channel pruning by Lasso: few channels, weighed, that make what the next layers compute (He et al. 2017).
+
+Equation: min over β of ‖Y − Σ_i β_i Z_i‖² / 2N + λ ‖β‖₁;  score = |β_i|, with the largest λ that leaves enough β ≠ 0;
+    Z_i is a channel's part of the outputs of the layers that read it, in the network as pruned so far;
+    Y is the original network's outputs of these layers, less what other channels and the bias make
+Data: calibration images, without labels; five random positions of each map.
+Cost: a forward pass of the calibration images a group, and up to 30 Lasso fits of as many unknowns as channels.
+Deviations: the penalty is bisected from the start, not doubled first. The fits use the normal equations of all
+    sampled outputs. If several β vanish at once, the fit with more left counts and its largest |β| are kept; if too few
+    ever count (dead channels), the rest are kept in order. β itself is not multiplied into the weights, and these are
+    not re-solved, but with ``refit_layers`` and by the reconstruction least_squares. The layers that read a coupled
+    group are added up; the publication prunes no residual stream.
+Pinned by: tests/baselines/test_rankings.py::test_lassos_normal_equations_and_choice_are_those_of_all_rows,
+    tests/baselines/test_rankings.py::test_lasso_finds_the_best_subset_where_channels_do_not_overlap,
+    tests/baselines/test_rankings.py::test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original
+"""
 
 import copy
 from collections.abc import Mapping
@@ -24,11 +39,12 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
     refit_layers  re-solve a group's readers before the next group is chosen
     """
     model = copy.deepcopy(problem.model)
+    readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
+    targets = sampled_rows(problem.model, readers, problem.images, problem.seed)
     scores: Scores = {}
     kept = {}
     for group in problem.groups:
         layers = tuple(consumer.name for consumer in group.consumers)
-        targets = sampled_rows(problem.model, layers, problem.images, problem.seed)
         rows = sampled_rows(model, layers, problem.images, problem.seed)
         products, moments = system(model, group, rows, targets)
         scores[group.name] = selection(products, moments, problem.keep[group.name]).abs()

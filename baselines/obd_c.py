@@ -1,4 +1,12 @@
-"""OBD-C: how much the loss would grow, to second order, without a channel's weights (Wang et al. 2019, EigenDamage)."""
+"""OBD-C: how much the loss would grow, to second order, without a channel's weights (Wang et al. 2019, EigenDamage).
+
+Equation: score = ½ Σ over weights w that write the channel: w² F_ww, with F_ww = mean over images of (∂L/∂w)²
+Data: calibration images; the labels are drawn from the network's own predictions, as the Fisher matrix has it.
+Cost: one forward and backward pass an image, one at a time, at most 256 by default.
+Deviations: the diagonal of the Fisher matrix in place of the Hessian's, as the publication's baseline. Biases and batch
+    norms do not count. A coupled group's layers are added up.
+Pinned by: tests/baselines/test_rankings.py::test_obd_c_is_torch_prunings
+"""
 
 import torch
 import torch.nn.functional as F

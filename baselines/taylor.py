@@ -1,4 +1,14 @@
-"""Taylor: how much the loss would change, to first order, without a channel (Molchanov et al. 2019)."""
+"""Taylor: how much the loss would change, to first order, without a channel (Molchanov et al. 2019).
+
+Equation: score = mean over images of (∂L/∂g)²;  g = 1 is a gate, a factor on all responses of the channel,
+    so ∂L/∂g = Σ over positions of response times gradient
+Data: calibration images with their labels; L is an image's cross-entropy.
+Cost: one forward and backward pass of the calibration images.
+Deviations: gates are behind batch norm, as the publication's best variant has them. A coupled group's channel has one
+    gate on all its layers, so their parts add up before they are squared. The squares are of single images, not of
+    batches, so the batch size does not matter. One scoring, without training in between.
+Pinned by: tests/baselines/test_rankings.py::test_taylor_is_the_derivative_by_a_factor_on_all_that_writes_a_channel
+"""
 
 import torch
 import torch.nn.functional as F

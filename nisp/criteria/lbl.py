@@ -1,4 +1,15 @@
-"""Layer by layer: Inf-FS on each layer's own responses, the paper's baseline without propagation."""
+"""Layer by layer: Inf-FS on each layer's own responses, the paper's baseline without propagation.
+
+Equation: score = Σ over tensors that are read of the group: Inf-FS(mean over positions of the tensor)
+Data: calibration images, without labels.
+Cost: one forward pass of the calibration images, and Inf-FS of every layer (channels² times images).
+Deviations: as we read the paper. A response is taken as the next layer reads it: behind batch norm, activation and
+    pooling, so that at the FRL the ranking is nisp's. A channel is one feature, its mean over positions (an Inf-FS of
+    all positions would not fit memory); this also where a map is flattened. A coupled group's score is the sum over the
+    tensors that are read of it, those that several layers read once. Nothing is reconstructed.
+Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the_final_layer,
+    tests/nisp/test_own_criteria.py::test_lbl_of_a_residual_net_counts_each_tensor_that_is_read_once
+"""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,14 @@
-"""NISP-Mag: NISP whose final responses are ranked by the weights that write them, not by feature selection."""
+"""NISP-Mag: NISP whose final responses are ranked by the weights that write them, not by feature selection.
+
+Equation: s_n,i = Σ |weights that write final response i|;  s_k = |W_{k+1}|ᵀ s_{k+1}, as in nisp
+Data: none but the weights.
+Cost: one backward pass of the absolute network for a single image.
+Deviations: as we read the paper. Where batch norm and average pooling stand between the writing layer and the FRL, the
+    layer's own weights count, without the batch norm's scale; a final response to which several layers are added up
+    (a residual stage) counts the weights of all; one that is a position of a flattened map has its channel's sum.
+Pinned by: tests/nisp/test_own_criteria.py::test_nisp_mag_sums_the_weights_that_write_a_final_response_then_propagates,
+    tests/nisp/test_own_criteria.py::test_nisp_mag_of_a_residual_net_adds_up_the_filters_of_all_summands
+"""
 
 import torch
 

@@ -1,7 +1,16 @@
 """Response bound, an extension and not the paper's method: NISP's scores, times how large each response is.
 
-The paper bounds the error of the final responses by C * sum_i r_i |x_i| (1 - s_i), and takes the activations |x_i| into
-the constant C. Here they stay, so the bound is tighter; what is kept makes its mean over the calibration images least.
+The paper bounds the error of the final responses by C · Σ_i r_i |x_i| (1 − s_i), and takes the activations |x_i|
+into the constant C. Here they stay, so the bound is tighter; what is kept makes its mean over images least.
+
+Equation: score = Σ over positions p of the tensors that are read of the channel: r_p · mean over images of |x_p|,
+    with r = nisp's scores of these tensors
+Data: calibration images, without labels.
+Cost: two forward passes of the calibration images, Inf-FS of the FRL, and one backward pass of the absolute network.
+Deviations: an extension of ours, not NISP. A response is taken as the next layer reads it: behind batch norm,
+    activation and pooling. With joint pruning, channels stop propagating where their group is read first.
+Pinned by: tests/nisp/test_own_criteria.py::test_response_bound_of_a_perceptron,
+    tests/nisp/test_own_criteria.py::test_response_bound_of_a_residual_net_adds_up_the_tensors_that_are_read
 """
 
 from functools import partial

@@ -7,7 +7,7 @@ from torch import nn
 
 from baselines._greedy import removal_order
 from bench import plugins
-from bench.contract import Consumer, Group
+from bench.contract import Consumer, Group, kept_channels, silence
 from bench.errors import UserError
 from bench.patches import sampled_rows
 from tests.conftest import Grouped, build, problem
@@ -94,6 +94,16 @@ def test_thinet_of_a_linear_layer_behind_a_flatten_sums_the_positions():
     weight = model[2].weight.detach().reshape(5, 3, 4)
     costs = (torch.einsum("ncp,ocp->noc", inputs, weight) ** 2).sum((0, 1))
     assert int(order.argmin()) == int(costs.argmin())
+
+
+def test_thinet_sequential_scores_each_group_on_what_is_left(digits):
+    net = build("plain", 4)
+    given, _ = problem(net, digits)
+    found = importlib.import_module("baselines.thinet_sequential").score(given)
+    first, second = given.groups[:2]
+    silence(net, first, kept_channels(found[first.name], given.keep[first.name]))
+    rows = sampled_rows(net, tuple(consumer.name for consumer in second.consumers), given.images, 0)
+    assert torch.equal(found[second.name], removal_order(net, second, rows))
 
 
 def test_nisp_rescored_in_one_step_chooses_like_nisp(digits):

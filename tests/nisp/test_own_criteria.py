@@ -175,3 +175,10 @@ def test_grouped_convolutions_are_read_in_all_their_parts():
     )
     expected = (start.grad[0] * maps.double().abs().mean(0)).sum((1, 2))[places].sum(1)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_nisp_uniform_sums_the_paths_to_the_final_responses():
+    model = perceptron()
+    found = score("nisp_uniform", given_of(model, torch.randn(9, 6), "4"), joint=False)
+    assert found["2"].tolist() == [1] * 4
+    torch.testing.assert_close(found["0"], model[2].weight.detach().double().abs().sum(0))
