@@ -42,7 +42,7 @@ def page(
         provenance=_flat(provenance),
         figures=[(name, caption, _embedded(figures / f"{name}.png")) for name, caption in captions.items()],
         methods=[(label, spec) for label, spec in suite.methods.items() if label in set(runs["method"])],
-        recipes=[(model.label, suite.recipe(model)) for model in suite.models],
+        recipes=[(model.label, suite.recipe(model), suite.finetuning(model)) for model in suite.models],
         counts={
             "runs": len(runs),
             "error": runs["removal_error"].max(),

@@ -44,6 +44,10 @@ def test_a_suite_loads_names_itself_and_tells_its_cost(file):
     assert f"{len(suite.runs):,} runs" in told and "not counted" not in told
 
 
+def test_the_documentation_quotes_the_plan_of_the_paper_suite():
+    assert as_sentence(PAPER, estimated(PAPER, COST_TABLE)) in Path("docs/suites.md").read_text()
+
+
 def test_an_estimate_is_epochs_times_images_times_macs():
     suite = load_suite(Path("config/suites/mnist.yaml"))
     only = suite.model_copy(update={"experiments": suite.experiments[:1], "questions": ()})
