@@ -1,6 +1,10 @@
 """What the final accuracy is due to, in a factorial suite."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
@@ -46,7 +50,7 @@ def draw(results: Results) -> Drawing:
     )
 
 
-def _intervals(axes, part, places, colours):
+def _intervals(axes: Axes, part: pd.DataFrame, places: Sequence[int], colours: Sequence[str]) -> None:
     spread = np.array([part["value"] - part["ci_low"], part["ci_high"] - part["value"]]).clip(0)
     for index, place in enumerate(places):
         axes.errorbar(

@@ -15,6 +15,8 @@ except UserError as error:
 
 ROOT = f"{config['results']}/{SUITE.suite}"
 STARTED = time.time()
+# Snakemake knows by itself only when the plan is made.
+DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
 
 
 wildcard_constraints:
@@ -57,6 +59,12 @@ def table1_code():
         str(file.relative_to(folder)) for file in folder.glob("bench/models/*.py")
     ]
     return "bench/table1.py", *sorted(models)
+
+
+def print_estimate():
+    """How long the suite would keep a GPU, for a dry run."""
+    costs = loaded(COSTS, CostTable, "cost table")
+    print(as_sentence(SUITE, estimated(SUITE, costs)), file=sys.stderr)
 
 
 def print_answer():
