@@ -16,8 +16,9 @@ def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> T
     outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's part of one output. The whole
     order follows from the Gram matrix of these parts. All output channels of a sampled position are used.
     """
-    grams = [gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in group.consumers]
-    products = torch.stack(grams).sum(0)
+    read = [consumer for consumer in group.consumers if consumer.name in rows]  # auxiliary heads do not run
+    grams = [gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in read]
+    products = sum(grams, torch.zeros(group.channels, group.channels, dtype=torch.float64))
     order = torch.zeros(group.channels)
     cost = products.diagonal().clone()
     left = torch.ones(group.channels, dtype=torch.bool)

@@ -22,12 +22,17 @@ def producers(problem: Problem) -> tuple[str, ...]:
 
 @torch.no_grad()
 def sites(problem: Problem) -> dict[str, str]:
-    """Layer that writes a group -> the module whose output is its response: its batch norm, or itself."""
-    model, found = problem.model, {name: name for name in producers(problem)}
+    """Layer that writes a group -> the module whose output is its response: its batch norm, or itself.
+
+    Layers that do not run in eval mode (auxiliary heads) are not in it.
+    """
+    model = problem.model
+    found: dict[str, str] = {}
     written: dict[int, tuple[str, Tensor]] = {}
 
     def wrote(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = name
             written[id(output)] = name, output  # held, so that no other tensor gets its id
 
         return note
@@ -39,7 +44,7 @@ def sites(problem: Problem) -> dict[str, str]:
 
         return note
 
-    handles = [model.get_submodule(name).register_forward_hook(wrote(name)) for name in found]
+    handles = [model.get_submodule(name).register_forward_hook(wrote(name)) for name in producers(problem)]
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             handles.append(module.register_forward_pre_hook(read(name)))
@@ -65,7 +70,8 @@ def mean_over_images(
     """
     model, chosen = problem.model, problem.images[:images]
     places = sites(problem)
-    sums = {name: torch.zeros(len(model.get_parameter(f"{name}.weight")), dtype=torch.float64) for name in places}
+    sizes = {name: len(model.get_parameter(f"{name}.weight")) for name in producers(problem)}
+    sums = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
     def add(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:

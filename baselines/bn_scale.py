@@ -10,7 +10,7 @@ Pinned by: tests/baselines/test_rankings.py::test_bn_scale_is_torch_prunings
 
 import torch
 
-from baselines._responses import scales
+from baselines._responses import scales, sites
 from bench.contract import Problem, Scores
 from bench.errors import UserError
 
@@ -18,13 +18,14 @@ from bench.errors import UserError
 def score(problem: Problem) -> Scores:
     """Sum of |scales| over the batch norms behind the layers that write a channel.
 
-    UserError for a group without a batch norm: its channels could only be ranked at random.
+    What does not run in eval mode scores 0. UserError for a group without a batch norm: its channels could only be
+    ranked at random.
     """
-    gammas = scales(problem)
+    gammas, places = scales(problem), sites(problem)
     scores: Scores = {}
     for group in problem.groups:
         found = [each.per_channel(gammas[each.name].abs()).cpu() for each in group.producers if each.name in gammas]
-        if not found:
+        if not found and any(each.name in places for each in group.producers):
             raise UserError(f"bn_scale cannot rank the channels of {group.name}: there is no batch norm behind it")
-        scores[group.name] = torch.stack(found).sum(0)
+        scores[group.name] = sum(found, torch.zeros(group.channels))
     return scores

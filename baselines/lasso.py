@@ -44,7 +44,7 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
     scores: Scores = {}
     kept = {}
     for group in problem.groups:
-        layers = tuple(consumer.name for consumer in group.consumers)
+        layers = tuple(consumer.name for consumer in group.consumers if consumer.name in targets)
         rows = sampled_rows(model, layers, problem.images, problem.seed)
         products, moments = system(model, group, rows, targets)
         scores[group.name] = selection(products, moments, problem.keep[group.name]).abs()
@@ -68,6 +68,8 @@ def system(
     moments = torch.zeros(group.channels, dtype=torch.float64)
     for consumer in group.consumers:
         name, read = consumer.name, consumer.inputs.flatten()
+        if name not in rows:  # an auxiliary head, which does not run
+            continue
         weight = model.get_parameter(f"{name}.weight").detach()
         weight = weight.reshape(len(weight), rows[name].inputs.shape[1], -1)[:, read].double().flatten(1)
         taps = rows[name].inputs[:, read].double().flatten(1)

@@ -52,6 +52,29 @@ def test_every_criterion_keeps_the_contract(name, model, digits):
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
 
 
+class Headed(nn.Module):
+    """A network with an auxiliary head, which runs in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6)
+        self.head, self.aux_norm, self.aux = nn.Conv2d(6, 4, 1, bias=False), nn.BatchNorm2d(4), nn.Linear(4, 10)
+        self.classifier = nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        main = self.classifier(x.mean((2, 3)))
+        return (main, self.aux(torch.relu(self.aux_norm(self.head(x))).mean((2, 3)))) if self.training else main
+
+
+@pytest.mark.parametrize("name", plugins.available(plugins.CRITERIA))
+def test_auxiliary_heads_are_scored_and_change_nothing(name, digits):
+    given, _ = problem(Headed().eval(), digits)
+    scores = plugins.load(plugins.CRITERIA, name).score(given)
+    assert {group: len(values) for group, values in scores.items()} == {"conv": 6, "head": 4}
+    assert all(values.isfinite().all() for values in scores.values())
+
+
 def test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group(digits):
     net = build("resnet", 8)
     given, _ = problem(net, digits)

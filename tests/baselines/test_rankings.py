@@ -13,7 +13,7 @@ from sklearn.linear_model import Lasso
 from torch import nn
 from torch_pruning.pruner import importance
 
-from baselines.chip import _independence
+from baselines.chip import independence
 from baselines.lasso import selection, system
 from baselines.obd_c import drawn_labels
 from bench.contract import Consumer, Group, Producer, kept_channels, silence
@@ -166,12 +166,17 @@ def given_of(net, images):
     return Problem(net, groups, keep_plan(groups, 0.5), images, torch.zeros(len(images), dtype=torch.long), "2", 0)
 
 
-@pytest.mark.parametrize("shape", [(5, 9), (9, 5)])
-def test_chips_independence_is_the_drop_of_the_nuclear_norm(shape):
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6), (40, 1), (1, 8)])
+@pytest.mark.parametrize("kind", ["full", "dead rows", "twins"])
+def test_chips_independence_is_the_drop_of_the_nuclear_norm(shape, kind):
     maps = torch.randn(shape).double()
+    if kind == "dead rows":
+        maps[::2] = 0
+    if kind == "twins":
+        maps[1:3] = maps[:1]
     whole = np.linalg.svd(maps.numpy(), compute_uv=False).sum()
     without = [np.linalg.svd(np.delete(maps.numpy(), i, 0), compute_uv=False).sum() for i in range(shape[0])]
-    np.testing.assert_allclose(_independence(maps), whole - np.array(without), atol=1e-6)
+    np.testing.assert_allclose(independence(maps), whole - np.array(without), atol=2e-5)
 
 
 def test_chip_adds_up_the_layers_that_write_a_channel(digits):
@@ -183,7 +188,7 @@ def test_chip_adds_up_the_layers_that_write_a_channel(digits):
             norm = np.linalg.norm(image, "nuc")
             masked = [image * (np.arange(16) != i)[:, None] for i in range(16)]
             expected += np.array([norm - np.linalg.norm(m, "nuc") for m in masked]) / 4
-    np.testing.assert_allclose(score("chip", given)["conv"], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(score("chip", given)["conv"], expected, rtol=1e-4, atol=1e-4)
 
 
 def parts_of(model, rows, channels):
