@@ -3,6 +3,7 @@
 import hashlib
 import json
 from functools import cached_property
+from itertools import product
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -35,6 +36,7 @@ class Run(Strict):
 
 Axis = Literal["seed", "method", "ratio"]
 Job = tuple[str, ...]
+MOST_RUNS = 1_000_000
 
 
 class Suite(Strict):
@@ -64,6 +66,21 @@ class Suite(Strict):
         return datasets
 
     @model_validator(mode="after")
+    def _can_be_planned(self) -> "Suite":
+        """Names that become folders are apart on every file system, and the grid is one that can be laid out."""
+        if self.suite in ("reference", "paper"):
+            raise ValueError(f"results/{self.suite} is taken: choose another name")
+        distinct(tuple(f"method '{name.casefold()}'" for name in self.methods))
+        distinct(tuple(f"question '{question.id}'" for question in self.questions))
+        distinct(tuple(f"experiment '{experiment.name}'" for experiment in self.experiments))
+        cells = len(self.datasets) * sum(
+            len(e.models) * len(e.seeds) * len(e.methods) * len(e.ratios) for e in self.experiments
+        )
+        if cells > MOST_RUNS:
+            raise ValueError(f"the experiments have {cells:,} runs, of which {MOST_RUNS:,} are allowed")
+        return self
+
+    @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
         for experiment in self.experiments:
             for method in experiment.methods:
@@ -88,6 +105,25 @@ class Suite(Strict):
                                 f"question '{question.id}' compares '{method}' on '{label}' at ratio {ratio:g}, "
                                 "which no experiment runs"
                             )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_can_be_answered(self) -> "Suite":
+        """Statistics need two pairs at least, and a slope two depths; better told now than after the last run."""
+        seeds: dict[tuple[str, str, float], set[int]] = {}
+        for run in self.runs:
+            seeds.setdefault((run.model.label, run.method, run.ratio), set()).add(run.seed)
+        depths = {model.label: model.depth for model in self.models}
+        for question in self.questions:
+            if question.kind == "slope" and len({depths[label] for label in question.models}) < 2:
+                raise ValueError(f"question '{question.id}' asks for a slope over depth, for which it needs two depths")
+            for against, label, ratio in product(question.against, question.models, question.ratios):
+                subject = seeds[label, question.subject, ratio]
+                if len(subject & seeds.get((label, against, ratio), subject)) < 2:
+                    raise ValueError(
+                        f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at ratio "
+                        f"{ratio:g}, which fewer than two common seeds run"
+                    )
         return self
 
     @cached_property
