@@ -5,12 +5,16 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version, validate
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
 
-from bench.config import load_suite
+from bench.config import check_settings, load_suite
+from bench.dashboard import Dashboard
 from bench.errors import UserError
+from bench.files import check_writable
 from bench.plugins import fingerprint
 
 min_version("9.0")
@@ -34,6 +38,10 @@ rule all:
 rule tables:
     input:
         f"{ROOT}/tables/verdicts.csv",
+
+
+onstart:
+    begin()
 
 
 onsuccess:

@@ -1,11 +1,12 @@
 """Reading configuration files: YAML, validated before any job starts; a mistake is told in one sentence."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
+from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import UserError
@@ -45,6 +46,14 @@ def _nodes(node: yaml.Node, known: dict[int, float]) -> float:
             _nodes(part, known) for entry in parts for part in (entry if isinstance(entry, tuple) else (entry,))
         )
     return known[id(node)]
+
+
+def check_settings(settings: Mapping[str, Any], schema: Path) -> None:
+    """UserError in one sentence if the workflow's settings do not fit their JSON schema."""
+    for error in Draft202012Validator(yaml.safe_load(schema.read_text("utf-8"))).iter_errors(settings):
+        where = ".".join(map(str, error.path)) or "config"
+        meant = error.schema.get("description", f"known are {', '.join(error.schema.get('properties', ()))}")
+        raise UserError(_line(f"{where}: {error.message} ({meant})"))
 
 
 def load_suite(path: Path) -> Suite:

@@ -29,6 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(folder: Path) -> None:
+    """UserError if nothing can be written below ``folder``, which need not be there yet."""
+    with replacing(folder / ".writable") as temporary:
+        temporary.touch()
+    (folder / ".writable").unlink(missing_ok=True)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON, atomically."""
     with replacing(path) as temporary:

@@ -121,8 +121,8 @@ class Suite(Strict):
                 subject = seeds[label, question.subject, ratio]
                 if len(subject & seeds.get((label, against, ratio), subject)) < 2:
                     raise ValueError(
-                        f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at ratio "
-                        f"{ratio:g}, which fewer than two common seeds run"
+                        f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at "
+                        f"ratio {ratio:g}, which fewer than two common seeds run"
                     )
         return self
 

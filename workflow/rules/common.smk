@@ -1,6 +1,11 @@
 """The suite, where its results lie, and its jobs."""
 
-validate(config, workflow.source_path("../schemas/config.schema.yaml"))
+try:
+    check_settings(
+        config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
+    )
+except UserError as error:
+    raise WorkflowError(str(error))
 
 SUITE_FILE = (
     Path(config["suite"])
@@ -15,6 +20,7 @@ except UserError as error:
 
 ROOT = f"{config['results']}/{SUITE.suite}"
 STARTED = time.time()
+QUIETLY = {"quietness": Quietness.PROGRESS}
 
 
 wildcard_constraints:
@@ -51,6 +57,16 @@ def table1_code():
         str(file.relative_to(folder)) for file in folder.glob("bench/models/*.py")
     ]
     return "bench/table1.py", *sorted(models)
+
+
+def begin():
+    """What a run needs before its first job: results that can be written, and someone to tell how it stands."""
+    try:
+        check_writable(Path(ROOT))
+    except UserError as error:
+        raise WorkflowError(str(error))
+    counts = {rule: n for rule, n in workflow.dag.stats()[1].items() if rule != "total"}
+    logger.addHandler(Dashboard(counts, lambda line: logger.info(line, extra=QUIETLY)))
 
 
 def print_answer():
