@@ -13,6 +13,8 @@ from bench.suite import Suite
 from bench.tables import VERDICTS, framed, labelled
 
 LEVEL = 0.05
+WIDTHS = {"comparison": 42, "setting": 16}
+"""Columns of the table for terminals, in characters; wider where a name needs it."""
 
 
 def verdicts(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
@@ -93,18 +95,18 @@ def _grouped(values: pd.Series, level: str, order: tuple[str, ...]) -> Iterator[
 def as_text(suite: Suite, answers: pd.DataFrame, removed: Reductions) -> str:
     """The verdict table for a terminal: each question, its claim, its answer, and one line a comparison."""
     lines = []
+    first, second = (max([least, *(len(text) + 2 for text in answers[column])]) for column, least in WIDTHS.items())
     for question in suite.questions:
         rows = answers[answers["question"] == question.id]
         lines += ["", *textwrap.wrap(f"{question.id}: {question.text}", 100)]
         for line in (f"Claim: {question.claim}", f"Answer: {answer(question, answers, removed)}"):
             lines += textwrap.wrap(line, 100, initial_indent="  ", subsequent_indent="  ")
-        lines.append(
-            f"  {'comparison':<42}{'setting':<16}{'seeds':>5}{'difference':>12}  {'95 % interval':<22}{'p':>6}  verdict"
-        )
+        head = f"  {'comparison':<{first}}{'setting':<{second}}{'seeds':>5}{'difference':>12}  {'95 % interval':<22}"
+        lines.append(f"{head}{'p':>6}  verdict")
         for row in rows.itertuples():
             interval = f"[{row.ci_low:.4g}, {row.ci_high:.4g}]"
             lines.append(
-                f"  {row.comparison:<42}{row.setting:<16}{row.n_seeds:>5}{row.difference:>+12.4g}  "
+                f"  {row.comparison:<{first}}{row.setting:<{second}}{row.n_seeds:>5}{row.difference:>+12.4g}  "
                 f"{interval:<22}{row.p_value:>6.3f}  {row.verdict}"
             )
         counts = rows["verdict"].value_counts()

@@ -38,9 +38,15 @@ def draw_against(results: Results, x: str, label: str, caption: str, reverse: bo
     return figure, f"{caption} {STAGES}"
 
 
+def _settled(untrained: pd.DataFrame) -> pd.DataFrame:
+    """Recalibrated runs, if there are any: those that were left alone have the same accuracies up to there."""
+    recalibrated = untrained[untrained["recovery"] == "recalibrate"]
+    return untrained if recalibrated.empty else recalibrated
+
+
 def _stages(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str]]:
     """(title, rows, metric) of each stage."""
-    untrained = style.untrained(runs)
+    untrained = _settled(style.untrained(runs))
     plain, refit = (untrained[untrained["reconstruction"] == kind] for kind in ("none", "least_squares"))
     ratios = plain.groupby("method")["ratio"].nunique()
     curves = plain[plain["method"].isin(ratios[ratios >= min(3, ratios.max())].index)] if len(ratios) else plain

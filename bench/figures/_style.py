@@ -37,7 +37,8 @@ def apply() -> None:
 def look(suite: Suite, method: str) -> dict[str, Any]:
     """Colour, marker and dash of a method: one for each criterion in all figures, greys for training from scratch.
 
-    Markers are hollow where the next layers were re-solved by least squares. NISP's own line is the thickest.
+    Markers are hollow where the next layers were re-solved by least squares; a tuned learning rate, or several steps,
+    change marker and dash. NISP's own line is the thickest.
     """
     spec = suite.methods[method]
     kin = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
@@ -46,7 +47,8 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
         index = ("scratch_paper", "scratch_e", "scratch_b").index(spec.recovery)
         return {"color": SCRATCH[index], "marker": MARKERS[9 + index], "linestyle": DASHES[1 + index]}
     index = criteria.index(spec.criterion)
-    style = {"color": COLOURS[index % 9], "marker": MARKERS[index % 9], "linestyle": DASHES[index % 9]}
+    other = index + 3 * (spec.recovery == "finetune_tuned") + 4 * (spec.steps > 1) + 2 * (not spec.rescore)
+    style = {"color": COLOURS[index % 9], "marker": MARKERS[other % 12], "linestyle": DASHES[other % 9]}
     if spec.reconstruction == "least_squares":
         style["markerfacecolor"] = "white"
     return style | ({"linewidth": 2.4, "zorder": 5} if spec.criterion == "nisp" else {})

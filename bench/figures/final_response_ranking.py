@@ -20,14 +20,16 @@ def draw(results: Results) -> Drawing:
     rivals = [
         (labels[_composition(spec)], label)
         for label, spec in suite.methods.items()
-        if spec.criterion in VARIANTS and _composition(spec) in labels and not spec.recovery.startswith("scratch")
+        if spec.criterion in VARIANTS
+        and _composition(spec) in labels
+        and not spec.recovery.startswith(("none", "scratch"))
     ]
     seeds = runs.groupby("method")["seed"].nunique()
     rivals = [(nisp, label) for nisp, label in rivals if min(seeds.get(nisp, 0), seeds.get(label, 0)) > 1]
     references = list(dict.fromkeys(nisp for nisp, _ in rivals))
     if not {suite.methods[label].criterion for _, label in rivals} - {"random"}:
         return None
-    panels = panels_of(suite, runs[runs["method"].isin(references)])
+    panels = panels_of(suite, runs[runs["method"].isin([label for _, label in rivals])])
     figure, axes = style.grid(len(references), len(panels), 2.0, sharex=True, sharey="row")
     for row, reference in zip(axes, references, strict=True):
         for one, panel in zip(row, panels, strict=True):
