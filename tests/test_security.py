@@ -44,8 +44,8 @@ def test_no_code_runs_what_it_reads(file):
     "source",
     [
         "torch.load(f)", "torch.load(f, weights_only=False)", "pickle.load(f)", "yaml.load(f)", "os.system('ls')",
-        "yaml.load(f, yaml.Loader)", "subprocess.run(c, shell=True)", "subprocess.Popen(c, shell=x)", "eval(s)", "exec(s)",
-        "np.load(f, allow_pickle=True)", "yaml.unsafe_load(f)",
+        "yaml.load(f, yaml.Loader)", "subprocess.run(c, shell=True)", "subprocess.Popen(c, shell=x)", "eval(s)",
+        "exec(s)", "np.load(f, allow_pickle=True)", "yaml.unsafe_load(f)",
     ],
 )  # fmt: skip
 def test_the_search_finds_what_it_is_for(source):
