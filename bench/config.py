@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import UserError
@@ -50,6 +49,8 @@ def _nodes(node: yaml.Node, known: dict[int, float]) -> float:
 
 def check_settings(settings: Mapping[str, Any], schema: Path) -> None:
     """UserError in one sentence if the workflow's settings do not fit their JSON schema."""
+    from jsonschema import Draft202012Validator  # comes with Snakemake; nothing else needs it
+
     for error in Draft202012Validator(yaml.safe_load(schema.read_text("utf-8"))).iter_errors(settings):
         where = ".".join(map(str, error.path)) or "config"
         meant = error.schema.get("description", f"known are {', '.join(error.schema.get('properties', ()))}")

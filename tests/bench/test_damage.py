@@ -12,7 +12,7 @@ from bench import tables, training
 from bench.batch import untrained
 from bench.errors import UserError
 from bench.files import read_sealed, read_sealed_if_valid, write_sealed
-from bench.records import load_record, save_record
+from bench.records import load_record
 from bench.specs import ModelSpec
 from bench.tensors import load_dataset, load_weights, save_dataset, save_weights
 
@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_there(tmp_path, digits, 
     path.write_bytes(b"old")
     with pytest.raises(UserError, match=rf"{kind} cannot be written: .*[Nn]o space left") as caught:
         {
-            "record": lambda: save_record(path, "d", {"x": ["y" * 100_000]}, [], {}),
+            "record": lambda: write_sealed(path, {"digest": "d", "row": "x" * 100_000}),
             "table": lambda: tables.write(pd.concat([FRAME] * 9000), SCHEMA, path),
             "weights": lambda: save_weights(path, model, "d"),
             "data": lambda: save_dataset(path, digits),
