@@ -10,8 +10,10 @@ from snakemake.utils import min_version, validate
 sys.path.insert(0, workflow.basedir)
 
 from bench.config import load_suite
+from bench.devices import visible_gpus
 from bench.errors import UserError
 from bench.plugins import fingerprint
+from bench.resources import memory_mb, runtime_minutes
 
 min_version("9.0")
 

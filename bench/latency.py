@@ -3,12 +3,13 @@
 import torch
 
 from bench.batch import untrained
+from bench.devices import device
 from bench.measure import latencies_ms
 from bench.progress import Progress
 from bench.records import Store
 from bench.suite import Suite
 from bench.surgery import anatomy, keep_plan, prune
-from bench.tensors import device, load_dataset
+from bench.tensors import load_dataset
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -84,8 +83,3 @@ def load_weights(path: Path, model: nn.Module, digest: str) -> bool:
     except (FileNotFoundError, SafetensorError, RuntimeError):
         return False
     return True
-
-
-def device() -> torch.device:
-    """The first visible CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
