@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.data import FileSplit, Images, Split
 from bench.hidden import hidden
+from bench.memory import in_halves
 
 with hidden("timm", "torchvision"):
     from ptflops import get_model_complexity_info
@@ -25,7 +26,7 @@ def logits(model: nn.Module, images: Images) -> Tensor:
     training = model.training
     model.eval()
     size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // images.shape[2:].numel()))
-    outputs = torch.cat([model(batch) for batch in images.split(size)])
+    outputs = torch.cat([in_halves(model, batch) for batch in images.split(size)])
     model.train(training)
     return outputs
 
