@@ -25,7 +25,7 @@ def visible_gpus() -> list[str]:
     return sorted((file.name.removeprefix("nvidia") for file in Path("/dev").glob("nvidia[0-9]*")), key=int)
 
 
-def use(wanted: str, gpus: int) -> None:
+def use(wanted: str, gpus: int) -> int:
     """Let this job compute on as many GPUs as it was given, or on the CPU.
 
     wanted  cuda  a GPU; UserError where there is none
@@ -33,13 +33,15 @@ def use(wanted: str, gpus: int) -> None:
             cpu   the CPU
     gpus    what the scheduler gave the job. Where more are visible, as on a machine without a scheduler, that many are
             claimed which no other job has claimed.
+
+    Returns how many GPUs the job computes on.
     """
     global _cpu
     import torch
 
     _cpu = wanted == "cpu" or (wanted == "auto" and gpus == 0)
     if _cpu:
-        return
+        return 0
     visible = visible_gpus()
     if 0 < gpus < len(visible):
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_claimed(visible, gpus))
@@ -50,6 +52,8 @@ def use(wanted: str, gpus: int) -> None:
             )
         print("this job was given a GPU, but torch sees none: it runs on the CPU", file=sys.stderr)
         _cpu = True
+        return 0
+    return max(1, gpus)
 
 
 def device() -> "torch.device":
@@ -75,5 +79,6 @@ def _claim(name: str) -> bool:
     except OSError:
         os.close(file)
         return False
+    os.set_inheritable(file, True)  # by torchrun, which this process may become
     _claims.append(file)
     return True

@@ -7,7 +7,9 @@ writes. The others follow: they wait until the leader calls a function together 
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +22,8 @@ from torch.nn.modules._functions import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.overrides import TorchFunctionMode
 
-from bench.devices import device
+from bench.devices import device, use
+from bench.errors import UserError
 
 PATIENCE = timedelta(days=7)
 """How long the others wait while the leader scores, prunes and measures."""
@@ -42,26 +45,66 @@ def leads() -> bool:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[bool]:
-    """Join the other processes of torchrun, if it started this one; yields whether this is the leader.
+def computing(wanted: str, resources: Mapping[str, Any]) -> Iterator[None]:
+    """Do what is in the block on the job's device, with as many processes as the job has GPUs.
 
-    In the others, the functions that the leader calls by `together` have run when this yields.
+    wanted     auto, cuda or cpu (bench.devices.use)
+    resources  of the job; read are gpu (of all nodes together) and nodes
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield True
+    gpus = use(wanted, resources.get("gpu", 0))
+    with leading(gpus, resources.get("nodes", 1)):
+        yield
+
+
+@contextlib.contextmanager
+def leading(processes: int, nodes: int = 1) -> Iterator[None]:
+    """Run the script so often, a GPU each, and the block in the first process; the others end when the block does.
+
+    processes  of all nodes together
+    nodes      of a SLURM job, each of which takes as many of them
+    """
+    if processes > 1 and not _by_torchrun():
+        sys.stderr.flush()
+        # This process becomes torchrun, so that what ends the job ends all of them.
+        os.execvp(*_torchrun(processes, nodes))  # noqa: S606
+    if not _by_torchrun():
+        yield
         return
-    if device().type == "cuda":
+    on_gpu = device().type == "cuda"
+    if on_gpu:
         torch.cuda.set_device(device())
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device().type == "cuda" else "gloo", timeout=PATIENCE)
-    try:
-        if leads():
-            yield True
-            dist.broadcast_object_list([None])
-        else:
-            _follow()
-            yield False
-    finally:
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    if not leads():
+        _follow()
         dist.destroy_process_group()
+        sys.exit()
+    yield
+    dist.broadcast_object_list([None])
+    dist.destroy_process_group()
+
+
+def _by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def _torchrun(processes: int, nodes: int) -> tuple[str, list[str]]:
+    """The program and arguments that run this script again in so many processes."""
+    if processes % nodes:
+        raise UserError(f"{processes} GPUs cannot be shared evenly by {nodes} nodes: ask for a multiple of {nodes}")
+    command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes // nodes}"]
+    if nodes == 1:
+        command += ["--standalone"]
+    else:
+        job = os.environ.get("SLURM_JOB_ID")
+        if job is None:
+            raise UserError(f"a job on {nodes} nodes needs SLURM, which starts its processes: ask for one node")
+        port = 20000 + int(job) % 20000
+        command += [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}"]
+        command += [f"--rdzv-endpoint={socket.gethostname()}:{port}"]
+        # --overlap: this process is itself a step of the job, whose cores and GPUs the new step is to use.
+        command = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", *command]
+    return command[0], [*command, *sys.argv]
 
 
 def together(function: Callable[..., Any], *arguments: Any, **here: Any) -> Any:
@@ -90,9 +133,14 @@ def _follow() -> None:
         function(*(a.to(device()) if hasattr(a, "to") else a for a in arguments))
 
 
+def shared(count: int) -> bool:
+    """Whether each process computes some of ``count`` images; where these are fewer than processes, each does all."""
+    return 1 < size() <= count
+
+
 def share(count: int) -> slice:
-    """Which of ``count`` images this process computes: every size()-th; all of them where there are fewer than that."""
-    return slice(rank(), None, size()) if 1 < size() <= count else slice(None)
+    """Which of ``count`` images this process computes: every size()-th, or all."""
+    return slice(rank(), None, size()) if shared(count) else slice(None)
 
 
 def weight(mine: int, count: int) -> float:
@@ -100,7 +148,7 @@ def weight(mine: int, count: int) -> float:
 
     DistributedDataParallel averages gradients over processes, each of which counts for 1.
     """
-    return size() * mine / count if count >= size() else 1.0
+    return size() * mine / count if shared(count) else mine / count
 
 
 def parallel(model: nn.Module) -> nn.Module:
@@ -117,25 +165,28 @@ def summed(tensor: Tensor) -> Tensor:
 
 def in_shares(function: Callable[[slice], Tensor], count: int) -> Tensor:
     """Rows that ``function`` makes of a share of ``count`` images, put together from all processes."""
-    mine = share(count)
-    rows = function(mine)
-    if size() == 1 or mine == slice(None):
+    rows = function(share(count))
+    if not shared(count):
         return rows
     whole = rows.new_zeros(count, *rows.shape[1:])
-    whole[mine] = rows
+    whole[share(count)] = rows
     return summed(whole)
 
 
 class SharedBatchNorm(TorchFunctionMode):
-    """Batch norm in training takes its mean and variance over the images of all processes, as one process would.
+    """Batch norm in training takes its mean and variance over the ``count`` images of all processes, as one would.
 
     A mode instead of nn.SyncBatchNorm, for the network's own layers stay as they are. On GPUs it calls that layer's
     kernels; elsewhere, where it has none, the definition is computed.
     """
 
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.shared = shared(count)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replaces F.batch_norm where it would use the batch's statistics."""
-        if func is not F.batch_norm or size() == 1:
+        if func is not F.batch_norm or not self.shared:
             return func(*args, **(kwargs or {}))
         return _batch_norm(func, *args, **(kwargs or {}))
 

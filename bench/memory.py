@@ -15,11 +15,11 @@ def in_halves(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     except torch.OutOfMemoryError:
         if len(images) == 1:
             raise
-    tell_of_parts(len(images), "evaluated")
+    tell_of_parts("evaluated")
     return torch.cat([in_halves(function, half) for half in images.tensor_split(2)])
 
 
 @cache
-def tell_of_parts(images: int, done: str) -> None:
-    """Tell, once, that so many images are too many."""
-    print(f"out of memory: batches of {images} images are {done} in parts", file=sys.stderr)
+def tell_of_parts(done: str) -> None:
+    """Tell, once a job, that memory is too small for whole batches."""
+    print(f"out of memory: batches are {done} in parts that fit", file=sys.stderr)

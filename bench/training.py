@@ -93,7 +93,7 @@ def _train(
     if not curve:
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
     net = distributed.parallel(model)
-    parts = 1
+    room = recipe.batch_size
     saved = time.monotonic()
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
@@ -108,8 +108,7 @@ def _train(
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            weight = distributed.weight(len(labels), count)
-            loss, parts = _step(net, optimizer, images, labels, recipe.precision, weight, parts)
+            loss, room = _step(net, optimizer, images, labels, recipe.precision, count, room)
             total += loss * count / distributed.size()
         mean = distributed.summed(total).item() / len(dataset.train.labels)
         if not math.isfinite(mean):
@@ -141,35 +140,40 @@ def _step(
     images: Tensor,
     labels: Tensor,
     precision: str,
-    weight: float,
-    parts: int,
+    count: int,
+    room: int,
 ) -> tuple[Tensor, int]:
-    """One step of gradient descent; returns the batch's mean loss times ``weight``, and in how many parts it fitted.
+    """One step of gradient descent on this process's share of ``count`` images, at most ``room`` of them at once.
 
-    Processes that train together would wait for each other for ever if one of them went on in more parts.
+    Returns its share of the mean loss (distributed.weight), and for how many images at once there was room.
     """
     while True:
         optimizer.zero_grad(set_to_none=True)
         try:
             loss = torch.zeros((), device=images.device)
-            for some, of_some in zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True):
-                loss += _backward(model, some, of_some, precision, weight * len(of_some) / len(labels))
+            for some, of_some in zip(images.split(room), labels.split(room), strict=True):
+                loss += _backward(model, some, of_some, precision, count)
             break
         except torch.OutOfMemoryError:
-            if distributed.size() > 1 or 2 * parts > len(labels):
-                images_at_once = math.ceil(len(labels) / parts)
+            room = min(room, len(labels))
+            # Processes that train together would wait for each other for ever if one went on in more parts.
+            if room == 1 or distributed.size() > 1:
                 raise UserError(
-                    f"out of memory with {images_at_once} images at once: take a smaller batch_size, or more GPUs"
+                    f"out of memory at {room} of a batch's images: take a smaller batch_size, or more GPUs"
                 ) from None
-            parts *= 2
-        tell_of_parts(len(labels), "trained on")
+        room = math.ceil(room / 2)
+        tell_of_parts("trained on")
     optimizer.step()
-    return loss, parts
+    return loss, room
 
 
-def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, weight: float) -> Tensor:
-    """Adds the gradient of the mean loss times ``weight``, and returns that."""
-    with distributed.SharedBatchNorm(), torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, count: int) -> Tensor:
+    """Adds the gradient of these images' share of the mean loss over ``count``, and returns that."""
+    weight = distributed.weight(len(labels), count)
+    with (
+        distributed.SharedBatchNorm(count),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
         loss = F.cross_entropy(model(images).float(), labels) * weight
     loss.backward()
     return loss.detach()

@@ -74,6 +74,12 @@ def scripts_of(job):
                     yield int(folder.name)
 
 
+def steps_of(job):
+    """Whether anything of a SLURM job is left on the node."""
+    done = subprocess.run(["pgrep", "-f", rf"^slurmstepd: \[{job}\."], capture_output=True)
+    return done.returncode == 0
+
+
 def epochs_saved(checkpoint):
     try:
         return len(torch.load(checkpoint, weights_only=True)["curve"])
@@ -104,9 +110,9 @@ class Trouble:
                 [job] = running("base")
                 set_node("state=down", "reason=test")
                 self.checkpoint, self.epochs = file, epochs_saved(file)
+                while steps_of(job) or [job, "PENDING"] not in squeue("%i|%T"):
+                    time.sleep(0.2)
                 set_node("state=resume")
-                while [job, "PENDING"] not in squeue("%i|%T"):
-                    time.sleep(0.1)
                 self.tell(job, "starttime=now")  # not two minutes later
                 return True
         return False
