@@ -108,11 +108,11 @@ class Trouble:
         for file in (self.folder / "results/tiny/bases").rglob("*.checkpoint"):
             if epochs_saved(file) > 4 and len(running("base")) == 1:
                 [job] = running("base")
-                set_node("state=down", "reason=test")
+                assert set_node("state=down", "reason=test") == 0
                 self.checkpoint, self.epochs = file, epochs_saved(file)
                 while steps_of(job) or [job, "PENDING"] not in squeue("%i|%T"):
                     time.sleep(0.2)
-                set_node("state=resume")
+                set_node("state=resume")  # which it may have done by itself
                 self.tell(job, "starttime=now")  # not two minutes later
                 return True
         return False
@@ -148,7 +148,7 @@ class Trouble:
 
 def set_node(*settings):
     node = subprocess.run(["hostname", "-s"], capture_output=True, text=True, check=True).stdout.strip()
-    subprocess.run([*ADMIN, "scontrol", "update", f"nodename={node}", *settings], check=True)
+    return subprocess.run([*ADMIN, "scontrol", "update", f"nodename={node}", *settings], capture_output=True).returncode
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +180,11 @@ def test_whatever_happens_to_its_jobs_the_tables_are_those_of_a_local_run(projec
         process = subprocess.Popen(command, cwd=project, stdout=file, stderr=subprocess.STDOUT)
         trouble = Trouble(project)
         deadline = time.monotonic() + 420
-        while process.poll() is None and time.monotonic() < deadline:
-            trouble.stir()
-            time.sleep(0.1)
-        if process.poll() is None:
+        try:
+            while process.poll() is None and time.monotonic() < deadline:
+                trouble.stir()
+                time.sleep(0.1)
+        finally:
             process.terminate()
     output = log.read_text()
     assert process.wait() == 0, output
