@@ -153,7 +153,7 @@ def weight(mine: int, count: int) -> float:
 
 def parallel(model: nn.Module) -> nn.Module:
     """The network, its gradients averaged over all processes; itself where there is one only."""
-    return DistributedDataParallel(model, broadcast_buffers=False) if size() > 1 else model
+    return DistributedDataParallel(model) if size() > 1 else model
 
 
 def summed(tensor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Two processes that torchrun starts, on the CPU, train as one does."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,9 @@ import torch
 from bench import distributed
 from bench.data import Dataset, Split, imagenet
 from bench.errors import UserError
+from bench.measure import cost
 from bench.training import Recipe, train
+from tests.bench.test_training import weights
 from tests.conftest import write_photographs
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +96,12 @@ def test_killed_and_started_again_they_go_on(tmp_path):
     done = by_two(tmp_path, "memory")
     assert done.returncode == 0, done.stderr
     same(tmp_path, "memory")
+
+
+def test_a_network_that_was_measured_can_be_sent(digits):
+    model = network(1, 10, 8)
+    cost(model, digits.example)
+    assert weights(pickle.loads(pickle.dumps(model))).equal(weights(model))
 
 
 def test_on_several_nodes_srun_starts_torchrun_on_each(monkeypatch):

@@ -52,7 +52,7 @@ else:
 }
 ASKED = {
     "sge": "-pe smp 1 -l mem_free=$(( 2133 / 1 ))M",
-    "lsf": "-n 1 -R span[hosts=1] rusage[mem=2133MB] -W 11 -gpu num=1",
+    "lsf": "-n 1 -R span[hosts=1] rusage[mem=2133MB] -W 13 -gpu num=1",
     "kubernetes": '"limits": {"memory": "2133M", "nvidia.com/gpu": "1"}',
 }
 
