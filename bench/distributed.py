@@ -103,7 +103,8 @@ def _torchrun(processes: int, nodes: int) -> tuple[str, list[str]]:
         command += [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}"]
         command += [f"--rdzv-endpoint={socket.gethostname()}:{port}"]
         # --overlap: this process is itself a step of the job, whose cores and GPUs the new step is to use.
-        command = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", *command]
+        step = ["--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={torch.get_num_threads()}"]
+        command = ["srun", *step, *command]
     return command[0], [*command, *sys.argv]
 
 

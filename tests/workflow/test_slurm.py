@@ -179,7 +179,7 @@ def test_whatever_happens_to_its_jobs_the_tables_are_those_of_a_local_run(projec
     with log.open("w") as file:
         process = subprocess.Popen(command, cwd=project, stdout=file, stderr=subprocess.STDOUT)
         trouble = Trouble(project)
-        deadline = time.monotonic() + 420
+        deadline = time.monotonic() + 900
         try:
             while process.poll() is None and time.monotonic() < deadline:
                 trouble.stir()
