@@ -107,9 +107,7 @@ def test_a_network_that_was_measured_can_be_sent(digits):
 def test_on_several_nodes_srun_starts_torchrun_on_each(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     program, command = distributed._torchrun(8, 2)
-    assert program == "srun" and {"--nodes=2", "--ntasks-per-node=1", "--nproc-per-node=4", "--nnodes=2"} <= set(
-        command
-    )
+    assert program == "srun" and {"--overlap", "--nodes=2", "--nnodes=2", "--nproc-per-node=4"} <= set(command)
     assert command[-len(sys.argv) :] == sys.argv
     with pytest.raises(UserError, match="8 GPUs cannot be shared evenly by 3 nodes"):
         distributed._torchrun(8, 3)
