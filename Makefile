@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check figures reference lock clean
+.PHONY: help setup reproduce test check figures reference docs lock clean
 PYTHON ?= python3
 CORES ?= all
 SUITE ?= embedded
@@ -38,6 +38,10 @@ reference:  ## keep the tables and figures of results/SUITE (embedded) as its re
 	mkdir -p results/reference/$(SUITE)
 	rm -rf results/reference/$(SUITE)/tables results/reference/$(SUITE)/figures
 	cp -r results/$(SUITE)/tables results/$(SUITE)/figures results/reference/$(SUITE)/
+
+docs: setup  ## write docs/methods.md anew from the criteria's docstrings
+	python -m bench.methods > docs/methods.md.new
+	mv docs/methods.md.new docs/methods.md
 
 lock:  ## pin the newest versions of requirements.in
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -1,5 +1,6 @@
 """data -> base -> prune -> latency -> collect -> analyse -> figures -> report, for the suite named in the config."""
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -9,9 +10,10 @@ from snakemake.utils import min_version, validate
 
 sys.path.insert(0, workflow.basedir)
 
-from bench.config import load_suite
+from bench.config import load_suite, loaded
 from bench.devices import visible_gpus
 from bench.errors import UserError
+from bench.estimate import COSTS, CostTable, as_sentence, estimated
 from bench.plugins import fingerprint
 from bench.resources import memory_mb, runtime_minutes
 
@@ -36,6 +38,10 @@ rule all:
 rule tables:
     input:
         f"{ROOT}/tables/verdicts.csv",
+
+
+if DRY_RUN:
+    print_estimate()
 
 
 onsuccess:

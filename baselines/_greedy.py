@@ -16,20 +16,21 @@ def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> T
     outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's part of one output. The whole
     order follows from the Gram matrix of these parts. All output channels of a sampled position are used.
     """
-    grams = [_gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in group.consumers]
-    gram = torch.stack(grams).sum(0)
+    read = [consumer for consumer in group.consumers if consumer.name in rows]  # auxiliary heads do not run
+    grams = [gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in read]
+    products = sum(grams, torch.zeros(group.channels, group.channels, dtype=torch.float64))
     order = torch.zeros(group.channels)
-    cost = gram.diagonal().clone()
+    cost = products.diagonal().clone()
     left = torch.ones(group.channels, dtype=torch.bool)
     for step in range(group.channels):
         chosen = int(cost.masked_fill(~left, torch.inf).argmin())
         left[chosen] = False
         order[chosen] = step
-        cost += 2 * gram[chosen]
+        cost += 2 * products[chosen]
     return order
 
 
-def _gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
+def gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
     """Products of the channels' parts, summed over rows and output channels, shape (channels, channels), float64.
 
     A channel's part is its taps times their weights, so the sum over rows and the sum over outputs come apart, and

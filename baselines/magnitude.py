@@ -1,4 +1,11 @@
-"""Magnitude: the L1 norm of a channel's filter (Li et al. 2017)."""
+"""Magnitude: the L1 norm of a channel's filter (Li et al. 2017).
+
+Equation: score = Σ over layers that write the channel: ‖filter‖₁
+Data: none but the weights.
+Cost: reading the weights.
+Deviations: a coupled group's layers are added up (the publication ranks a residual stage by its shortcut's filters).
+Pinned by: tests/baselines/test_criteria.py::test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group
+"""
 
 import torch
 from torch import Tensor

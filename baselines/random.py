@@ -1,4 +1,11 @@
-"""Random selection: the least that any criterion must beat."""
+"""Random selection: the least that any criterion must beat.
+
+Equation: score ~ U(0, 1)
+Data: none.
+Cost: none.
+Deviations: none.
+Pinned by: tests/baselines/test_criteria.py::test_random_differs_between_seeds
+"""
 
 import torch
 

@@ -1,4 +1,12 @@
-"""ThiNet front to back, each layer on the activations of the network as pruned so far (Luo et al. 2017)."""
+"""ThiNet front to back, each layer on the activations of the network as pruned so far (Luo et al. 2017).
+
+Equation: as thinet, group by group, on the inputs that the network has once the groups before are pruned
+Data: as thinet.
+Cost: up to two forward passes of the calibration images a group, and the systems of thinet.
+Deviations: as thinet; the publication fine-tunes after each layer. ``refit_layers`` re-solves a group's readers
+    instead.
+Pinned by: tests/baselines/test_criteria.py::test_thinet_sequential_scores_each_group_on_what_is_left
+"""
 
 import copy
 

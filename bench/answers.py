@@ -7,15 +7,15 @@ import pandas as pd
 from bench.specs import Question
 from bench.tables import labelled
 
-Reductions = Mapping[tuple[str, float], tuple[float, float]]
-"""(model label, ratio) -> share of MACs and of parameters removed, in per cent."""
+Reductions = Mapping[tuple[str, str, float], tuple[float, float]]
+"""(model label, plan, ratio) -> share of MACs and of parameters removed, in per cent."""
 
 
-def reductions(runs: pd.DataFrame) -> dict[tuple[str, float], tuple[float, float]]:
+def reductions(runs: pd.DataFrame) -> dict[tuple[str, str, float], tuple[float, float]]:
     """What each pruning ratio takes from each model, the mean over the runs of a cell."""
     runs = labelled(runs)
     removed = runs.assign(less_macs=1 - runs["macs"] / runs["macs_base"], less=1 - runs["params"] / runs["params_base"])
-    cells = 100 * removed.groupby(["label", "ratio"])[["less_macs", "less"]].mean()
+    cells = 100 * removed.groupby(["label", "plan", "ratio"])[["less_macs", "less"]].mean()
     return {cell: (float(macs), float(params)) for cell, macs, params in cells.itertuples()}
 
 
@@ -67,7 +67,7 @@ def _budget(question: Question, rows: pd.DataFrame, removed: Reductions) -> str:
     for label in question.models:
         held = [ratio for ratio in question.ratios if verdict.get(cell_setting(label, ratio)) == "supported"]
         if held:
-            macs, params = removed[label, max(held)]
+            macs, params = removed[label, question.plan, max(held)]
             parts.append(f"{label} at ratio {max(held):g}, {macs:.0f} % fewer MACs and {params:.0f} % fewer parameters")
         else:
             parts.append(f"{label} at none of the ratios tried")

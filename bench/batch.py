@@ -10,7 +10,7 @@ from torch import nn
 from bench import plugins
 from bench.data import Dataset
 from bench.devices import device
-from bench.experiment import Base, Method, Protocol, Ranking, prepared, run
+from bench.experiment import Base, Cut, Method, Protocol, Ranking, prepared, run
 from bench.pretrained import load_pretrained
 from bench.progress import Progress
 from bench.provenance import origin
@@ -23,15 +23,17 @@ from bench.training import Recipe, train
 
 def recipe(suite: Suite, model: ModelSpec) -> Recipe:
     """How the base networks of ``model`` are trained."""
-    return Recipe(**suite.recipe(model).model_dump(exclude={"weights", "weights_sha256"}))
+    return Recipe(**suite.recipe(model).model_dump(exclude={"weights", "weights_sha256", "source"}))
 
 
 def protocol(suite: Suite, model: ModelSpec) -> Protocol:
     """What all methods of the suite share."""
+    finetuning = suite.finetuning(model)
     return Protocol(
         base=recipe(suite, model),
-        finetune_epochs=suite.finetune.epochs,
-        learning_rate_factor=suite.finetune.learning_rate_factor,
+        finetune_epochs=finetuning.epochs,
+        learning_rate_factor=finetuning.learning_rate_factor,
+        tuned_factors=finetuning.tuned_factors,
         calibration_images=suite.calibration_images,
         scratch_b_limit=suite.scratch_b_limit,
     )
@@ -41,7 +43,14 @@ def method(suite: Suite, label: str) -> Method:
     """The composition called ``label``, its criterion imported."""
     spec = suite.methods[label]
     score = plugins.load(plugins.CRITERIA, spec.criterion).score
-    return Method(score, spec.options, spec.reconstruction, spec.recovery)
+    return Method(score, spec.options, spec.reconstruction, spec.recovery, spec.steps, spec.rescore)
+
+
+def cut(suite: Suite, run: Run) -> Cut:
+    """How much a run takes from where, the criterion that allocates imported."""
+    plan = suite.plans[run.plan]
+    named = plan.allocation in plugins.available(plugins.CRITERIA)
+    return Cut(plan, run.ratio, plugins.load(plugins.CRITERIA, plan.allocation).score if named else None)
 
 
 def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:
@@ -83,9 +92,14 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
         runs_of_base = list(group)
         base = stored_base(suite, store, dataset, runs_of_base[0].model, seed, ranking)
         for r in runs_of_base:
-            row, curve, _ = run(base, method(suite, r.method), protocol(suite, r.model), r.ratio, r.seed)
-            epochs = [asdict(epoch) for epoch in curve]
-            save_record(store.record_of(r), suite.run_digest(r), row, epochs, origin(device().type))
+            result = run(base, method(suite, r.method), protocol(suite, r.model), cut(suite, r), r.seed)
+            measured = {
+                "row": result.row,
+                "curve": [asdict(epoch) for epoch in result.curve],
+                "refits": [asdict(refit) for refit in result.refits],
+                "keep": result.keep,
+            }
+            save_record(store.record_of(r), suite.run_digest(r), measured, origin(device().type))
             progress.step()
 
 

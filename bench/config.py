@@ -65,7 +65,7 @@ def _siblings(loc: tuple[int | str, ...], kind: type[BaseModel]) -> list[str]:
     for part in loc[:-1]:
         if str(part) in kind.model_fields:
             kind = _model_in(kind.model_fields[str(part)].annotation) or kind
-    return list(kind.model_fields)
+    return [field.alias or name for name, field in kind.model_fields.items()]
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

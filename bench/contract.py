@@ -43,6 +43,15 @@ class Consumer:
     name: str
     inputs: Tensor
 
+    def per_channel(self, values: Tensor, columns: int) -> Tensor:
+        """``values``, shape (..., inputs of the layer), dealt to the channels that hold them: (..., channels, run).
+
+        ``columns`` is dimension 1 of the layer's weight. A convolution in parts reads that many inputs for each part,
+        so the run is longer by the number of parts.
+        """
+        starts = torch.arange(0, values.shape[-1], columns)
+        return values[..., (self.inputs[:, :, None] + starts).flatten(1).to(values.device)]
+
 
 @dataclass(frozen=True)
 class Group:

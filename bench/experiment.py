@@ -1,19 +1,23 @@
 """One experiment: a trained base network, pruned by one method at one ratio, recovered and measured."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bench import measure
-from bench.contract import Criterion, Problem, kept_channels, silence
-from bench.data import Dataset
+from bench.contract import Criterion, Problem, Scores, kept_channels, silence
+from bench.data import Dataset, Split
 from bench.models import classifier_name
-from bench.reconstruction import least_squares, surviving_inputs
-from bench.surgery import Anatomy, anatomy, keep_plan, prune, removal_error
+from bench.plans import channels_to_keep
+from bench.reconstruction import Refit, least_squares, surviving_inputs
+from bench.specs import PlanSpec
+from bench.surgery import Anatomy, anatomy, prune, removal_error
 from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
 
 Ranking = Callable[[Tensor], Tensor]
@@ -34,18 +38,29 @@ class Base:
     top1: float
     top5: float
     cost: measure.Cost
-    predictions: Tensor
+    outputs: Tensor
     responses: Tensor
 
 
 @dataclass(frozen=True)
 class Method:
-    """A composition: criterion, then reconstruction, then recovery."""
+    """A composition: criterion, then reconstruction, then recovery, in ``steps`` parts (bench.specs.MethodSpec)."""
 
     criterion: Criterion
     options: Mapping[str, Any]
     reconstruction: str
     recovery: str
+    steps: int = 1
+    rescore: bool = True
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How much goes from where; ``sensitivity`` is the criterion that allocates, None for the method's own."""
+
+    plan: PlanSpec
+    ratio: float
+    sensitivity: Criterion | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,24 @@ class Protocol:
     base: Recipe
     finetune_epochs: int
     learning_rate_factor: float
+    tuned_factors: tuple[float, ...]
     calibration_images: int
     scratch_b_limit: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run leaves: the measured columns of its row in runs.csv, its learning curve, and the pruned network.
+
+    refits  what least squares left in each layer
+    keep    group name -> channels kept
+    """
+
+    row: dict[str, Any]
+    curve: list[Epoch]
+    refits: list[Refit]
+    keep: dict[str, int]
+    model: nn.Module
 
 
 def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
@@ -73,91 +104,166 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
         top1=measure.accuracy(outputs, dataset.test.labels),
         top5=measure.top5(outputs, dataset.test.labels),
         cost=measure.cost(model, dataset.example),
-        predictions=outputs.argmax(1),
+        outputs=outputs,
         responses=measure.final_responses(model, dataset.validation.images, classifier),
     )
 
 
-def run(
-    base: Base, method: Method, protocol: Protocol, ratio: float, seed: int
-) -> tuple[dict[str, Any], list[Epoch], nn.Module]:
-    """Prune ``base`` by ``method`` at ``ratio``: the measured columns of its row, its learning curve, the network."""
+def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int) -> Result:
+    """Prune ``base`` by ``method``, recover and measure."""
     data = base.dataset
     calibration = data.calibration(protocol.calibration_images, seed)
-    groups = base.anatomy.groups
-    plan = keep_plan(groups, ratio)
-    problem = Problem(base.model, groups, plan, *calibration, classifier=base.classifier, seed=seed)
-    start = time.perf_counter()
-    scores = method.criterion(problem, **method.options)
-    score_seconds = time.perf_counter() - start
-    kept = {name: kept_channels(scores[name], keep) for name, keep in plan.items()}
-
-    model = prune(base.model, base.anatomy, kept)
-    error = removal_error(base.model, model, base.anatomy, kept, calibration.images[:4])
-    if method.reconstruction == "least_squares":
-        silenced = copy.deepcopy(base.model)
-        for group in groups:
-            silence(silenced, group, kept[group.name])
-        least_squares(base.model, silenced, groups, kept, calibration.images, seed)
-        model = prune(silenced, base.anatomy, kept)
-    stages = {"none": measure.logits(model, data.test.images)}
-    recalibrate(model, calibration.images)
-    stages["recalibrate"] = measure.logits(model, data.test.images)
-    ware = _ware(base, model, kept)
+    sizes = {group.name: group.channels for group in base.anatomy.groups}
+    goal = _planned(base, method, cut, calibration, seed)
+    stage = _Stage(base.model, base.anatomy, {name: torch.arange(size) for name, size in sizes.items()})
+    curve: list[Epoch] = []
+    for step in range(1, method.steps + 1):
+        keep = {name: size - round(step / method.steps * (size - goal[name])) for name, size in sizes.items()}
+        stage = _removed(stage, base, method, keep, calibration, seed)
+        recalibrated = copy.deepcopy(stage.model)
+        recalibrate(recalibrated, calibration.images)
+        if step == method.steps:
+            outputs = {
+                "none": measure.logits(stage.model, data.test.images),
+                "recalibrate": measure.logits(recalibrated, data.test.images),
+            }
+            ware = _ware(base, recalibrated, stage.kept)
+        model = stage.model if method.recovery == "none" else recalibrated
+        epochs, factor = _recover(model, base, method, protocol, step, seed)
+        curve += [replace(epoch, epoch=epoch.epoch + len(curve) - bool(curve)) for epoch in epochs[bool(curve) :]]
+        stage = replace(stage, model=model)
     size = measure.cost(model, data.example)
-
-    curve = _recover(model, base, method.recovery, protocol, size, seed)
-    outputs = stages.get(method.recovery)
-    if outputs is None:
-        outputs = measure.logits(model, data.test.images)
+    if method.recovery not in outputs:
+        outputs[method.recovery] = measure.logits(model, data.test.images)
+    final = outputs[method.recovery]
     row = {
         "top1_base": base.top1,
-        "top1_pruned": measure.accuracy(stages["none"], data.test.labels),
-        "top1_recalibrated": measure.accuracy(stages["recalibrate"], data.test.labels),
-        "top1_final": measure.accuracy(outputs, data.test.labels),
+        "top1_pruned": measure.accuracy(outputs["none"], data.test.labels),
+        "top1_recalibrated": measure.accuracy(outputs["recalibrate"], data.test.labels),
+        "top1_final": measure.accuracy(final, data.test.labels),
         "top5_base": base.top5,
-        "top5_final": measure.top5(outputs, data.test.labels),
+        "top5_final": measure.top5(final, data.test.labels),
         "macs_base": base.cost.macs,
         "macs": size.macs,
         "params_base": base.cost.params,
         "params": size.params,
-        "score_seconds": score_seconds,
+        "score_seconds": stage.score_seconds,
         "ware": ware,
-        "agreement_top1": 100 * (outputs.argmax(1) == base.predictions).float().mean().item(),
-        "removal_error": error,
+        "agreement_top1": measure.accuracy(final, base.outputs.argmax(1)),
+        "agreement_top5": measure.top5(base.outputs, final.argmax(1)),
+        "removal_error": stage.removal_error,
         "val_top1_final": measure.top1(model, data.validation),
+        "learning_rate_factor": factor,
     }
-    return row, curve, model
+    return Result(row, curve, stage.refits, goal, model)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A network between two steps of pruning; ``kept`` are indices of the unpruned network's channels."""
+
+    model: nn.Module
+    anatomy: Anatomy
+    kept: Mapping[str, Tensor]
+    scores: Scores = field(default_factory=dict)
+    refits: list[Refit] = field(default_factory=list)
+    score_seconds: float = 0.0
+    removal_error: float = 0.0
+
+
+def _planned(base: Base, method: Method, cut: Cut, calibration: Split, seed: int) -> dict[str, int]:
+    """Group name -> channels to keep in the end."""
+
+    def sensitivity() -> Scores:
+        everything = {group.name: group.channels for group in base.anatomy.groups}
+        problem = Problem(base.model, base.anatomy.groups, everything, *calibration, base.classifier, seed)
+        return method.criterion(problem, **method.options) if cut.sensitivity is None else cut.sensitivity(problem)
+
+    return channels_to_keep(cut.plan, cut.ratio, base.model, base.anatomy, sensitivity)
+
+
+def _removed(
+    stage: _Stage, base: Base, method: Method, keep: Mapping[str, int], calibration: Split, seed: int
+) -> _Stage:
+    """Score what is left, or take the scores there are, and remove and reconstruct."""
+    model = stage.model
+    parts = stage.anatomy if model is base.model else anatomy(model, base.dataset.example)
+    scores, seconds = stage.scores, 0.0
+    if not scores or method.rescore:
+        problem = Problem(model, parts.groups, keep, *calibration, classifier=base.classifier, seed=seed)
+        start = time.perf_counter()
+        scores = method.criterion(problem, **method.options)
+        seconds = time.perf_counter() - start
+    chosen = {name: kept_channels(scores[name].cpu(), count) for name, count in keep.items()}
+    pruned = prune(model, parts, chosen)
+    error = removal_error(model, pruned, parts, chosen, calibration.images[:4])
+    refits: list[Refit] = []
+    if method.reconstruction == "least_squares":
+        silenced = copy.deepcopy(model)
+        for group in parts.groups:
+            silence(silenced, group, chosen[group.name])
+        validation = base.dataset.validation.images[: len(calibration.labels)]
+        images = validation if isinstance(validation, Tensor) else validation[torch.arange(len(validation))]
+        refits = least_squares(model, silenced, parts.groups, chosen, calibration.images, images, seed)
+        pruned = prune(silenced, parts, chosen)
+    return _Stage(
+        model=pruned,
+        anatomy=parts,
+        kept={name: stage.kept[name][indices] for name, indices in chosen.items()},
+        scores={name: scores[name].cpu()[indices] for name, indices in chosen.items()},
+        refits=refits,
+        score_seconds=stage.score_seconds + seconds,
+        removal_error=max(stage.removal_error, error),
+    )
 
 
 def _recover(
-    model: nn.Module, base: Base, recovery: str, protocol: Protocol, size: measure.Cost, seed: int
-) -> list[Epoch]:
-    """Carry out the recovery in place; the curve is empty where nothing is trained."""
+    model: nn.Module, base: Base, method: Method, protocol: Protocol, step: int, seed: int
+) -> tuple[list[Epoch], float]:
+    """Carry out a step's recovery in place; the learning curve, and the factor on the base's learning rate.
+
+    The curve is empty, and the factor NaN, where nothing is trained.
+    """
+    recovery = method.recovery
     if recovery in ("none", "recalibrate"):
-        return []
-    recipe = recovery_recipe(recovery, protocol, base.cost.macs / size.macs)
+        return [], math.nan
+    recipe = recovery_recipe(recovery, protocol, base.cost.macs / measure.cost(model, base.dataset.example).macs)
     if recovery.startswith("scratch"):
         reinitialise(model, seed)
-    return train(model, base.dataset, recipe, seed)
+    epochs = recipe.epochs * step // method.steps - recipe.epochs * (step - 1) // method.steps
+    factors = (
+        protocol.tuned_factors
+        if recovery == "finetune_tuned"
+        else (recipe.learning_rate / protocol.base.learning_rate,)
+    )
+    tried = []
+    for factor in factors:
+        candidate = copy.deepcopy(model)
+        rate = protocol.base.learning_rate * factor
+        curve = train(candidate, base.dataset, replace(recipe, epochs=epochs, learning_rate=rate), seed)
+        tried.append((measure.top1(candidate, base.dataset.validation), -factor, curve, candidate))
+    _, factor, curve, best = max(tried, key=lambda each: each[:2])
+    model.load_state_dict(best.state_dict())
+    return curve, -factor
 
 
 def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Recipe:
     """The schedule of a recovery; ``macs_ratio`` is MACs of the base over MACs of the pruned network.
 
     finetune       the base recipe with its learning rate times ``learning_rate_factor`` (a tenth, as in NISP)
+    finetune_tuned the same with each of ``tuned_factors``, the best on validation images counting
     scratch_paper  as many iterations as fine-tuning has, with the original learning rate (NISP, as we read it)
     scratch_e      the base recipe's epochs (Liu et al. 2019)
     scratch_b      the base recipe's compute: its epochs times ``macs_ratio``, at most the limit (Liu et al. 2019
                    limit it to 2 on ImageNet)
     """
     base = protocol.base
+    finetune = replace(
+        base, epochs=protocol.finetune_epochs, learning_rate=base.learning_rate * protocol.learning_rate_factor
+    )
     return {
-        "finetune": replace(
-            base,
-            epochs=protocol.finetune_epochs,
-            learning_rate=base.learning_rate * protocol.learning_rate_factor,
-        ),
+        "finetune": finetune,
+        "finetune_tuned": finetune,
         "scratch_paper": replace(base, epochs=protocol.finetune_epochs),
         "scratch_e": base,
         "scratch_b": replace(base, epochs=round(base.epochs * min(macs_ratio, protocol.scratch_b_limit))),

@@ -1,46 +1,64 @@
 """Latency of base and pruned networks, measured side by side while nothing else runs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
 from bench.batch import untrained
 from bench.devices import device
 from bench.measure import latencies_ms
+from bench.plans import channels_to_keep
 from bench.progress import Progress
-from bench.records import Store
+from bench.records import Store, load_record
 from bench.suite import Suite
-from bench.surgery import anatomy, keep_plan, prune
+from bench.surgery import Anatomy, anatomy, prune
 from bench.tensors import load_dataset
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
-    """One row a data set, model and ratio: median milliseconds of base and pruned network at batch 1 and large.
+    """One row a data set, model and shape: median milliseconds of base and pruned network at batch 1 and large.
 
-    Methods that prune the same ratio of every group leave the same shapes, so each shape is measured once, with
-    random weights, the base network and all its ratios taking turns.
+    Runs of the same plan and ratio leave the same shapes, so each shape is measured once, with random weights, the base
+    network and all its shapes taking turns. Where a plan allocates by scores, the shape is read from the run's record.
     """
-    cells = dict.fromkeys((run.dataset, run.model, run.ratio) for run in suite.runs)
-    nets = dict.fromkeys((dataset, model) for dataset, model, _ in cells)
+    nets = dict.fromkeys((run.dataset, run.model) for run in suite.runs)
     progress = Progress("measuring latency", len(nets))
     rows: list[dict[str, object]] = []
     for dataset_name, model in nets:
         dataset = load_dataset(store.data(dataset_name)).to(device())
         base = untrained(model, dataset, 0).to(device())
         parts = anatomy(base, dataset.example)
-        ratios = sorted(ratio for d, m, ratio in cells if (d, m) == (dataset_name, model))
-        models = [base]
-        for ratio in ratios:
-            plan = keep_plan(parts.groups, ratio)
-            models.append(prune(base, parts, {name: torch.arange(keep) for name, keep in plan.items()}))
-        one, *pruned_one = latencies_ms(models, dataset.example, 1)
-        large, *pruned_large = latencies_ms(models, dataset.example, suite.large_batch)
-        for ratio, at_one, at_large in zip(ratios, pruned_one, pruned_large, strict=True):
-            rows.append(
-                {
-                    "dataset": dataset_name, "label": model.label, "ratio": ratio,
-                    "latency_base_ms": one, "latency_ms": at_one,
-                    "latency_large_base_ms": large, "latency_large_ms": at_large,
-                    "latency_large_batch": suite.large_batch,
-                }
-            )  # fmt: skip
+        shapes: dict[tuple[tuple[str, int], ...], list[dict[str, Any]]] = {}
+        for d, m, plan, ratio in suite.latency_cells:
+            if (d, m) == (dataset_name, model):
+                keep = channels_to_keep(suite.plans[plan], ratio, base, parts)
+                shapes.setdefault(tuple(keep.items()), []).append({"plan": plan, "ratio": ratio})
+        for run in suite.allocated_runs:
+            if (run.dataset, run.model) == (dataset_name, model):
+                record = load_record(store.record_of(run), suite.run_digest(run))
+                keep = record["keep"] if record else {}
+                key = {"plan": run.plan, "ratio": run.ratio, "method": run.method, "seed": run.seed}
+                shapes.setdefault(tuple(keep.items()), []).append(key)
+        for keys, latencies in zip(shapes.values(), _timed(base, parts, list(shapes), suite.large_batch), strict=True):
+            rows += [{"dataset": dataset_name, "label": model.label, **key, **latencies} for key in keys]
         progress.step()
     return rows
+
+
+def _timed(
+    base: torch.nn.Module, parts: Anatomy, shapes: Sequence[tuple[tuple[str, int], ...]], batch: int
+) -> list[dict[str, object]]:
+    """The latency columns of runs.csv for each shape (group name and channels to keep)."""
+    models = [base]
+    for shape in shapes:
+        models.append(prune(base, parts, {name: torch.arange(keep) for name, keep in shape}))
+    one, *pruned_one = latencies_ms(models, parts.example, 1)
+    large, *pruned_large = latencies_ms(models, parts.example, batch)
+    return [
+        {
+            "latency_base_ms": one, "latency_ms": at_one,
+            "latency_large_base_ms": large, "latency_large_ms": at_large, "latency_large_batch": batch,
+        }
+        for at_one, at_large in zip(pruned_one, pruned_large, strict=True)
+    ]  # fmt: skip

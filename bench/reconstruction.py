@@ -4,6 +4,7 @@ It works on a network whose removed channels are silenced (`bench.contract.silen
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,20 @@ from bench.contract import Group
 from bench.patches import Rows, sampled_rows
 
 RIDGE = 1e-3
-"""Pull towards the original weights, relative to the mean square of the layer's inputs."""
+"""Pull towards the original weights, relative to the mean square of the layer's inputs, where none is chosen."""
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Those that are tried where validation images choose."""
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What re-solving one layer left: squared errors relative to the variance of the original outputs."""
+
+    layer: str
+    ridge: float
+    error: float
+    error_before: float
+    validation_error: float
 
 
 def least_squares(
@@ -21,19 +35,31 @@ def least_squares(
     groups: Sequence[Group],
     kept: Mapping[str, Tensor],
     images: Tensor,
+    validation: Tensor,
     seed: int,
-) -> dict[str, float]:
+) -> list[Refit]:
     """Re-solve every layer that lost inputs, front to back on the already pruned inputs, in place.
 
-    The target of a layer is its output in ``original``. Returns layer name -> relative squared error left.
+    The target of a layer is its output in ``original`` to the calibration ``images``. Of RIDGES, each layer takes the
+    one that leaves the least error on the ``validation`` images.
     """
     layers = list(dict.fromkeys(consumer.name for group in groups for consumer in group.consumers))
     order = {name: position for position, (name, _) in enumerate(original.named_modules())}
-    targets = sampled_rows(original, tuple(layers), images, seed)
-    return {
-        name: refit(silenced, name, surviving_inputs(name, groups, kept), targets[name], images, seed)
-        for name in sorted(layers, key=order.__getitem__)
-    }
+    targets, checks = (sampled_rows(original, tuple(layers), part, seed) for part in (images, validation))
+    refits = []
+    for name in sorted(layers, key=order.__getitem__):
+        inputs = surviving_inputs(name, groups, kept)
+        system, check = (
+            _system(silenced, name, inputs, target.outputs, part, seed)
+            for target, part in ((targets[name], images), (checks[name], validation))
+        )
+        solutions = {ridge: system.solved(ridge) for ridge in RIDGES}
+        errors = {ridge: check.error(*solution) for ridge, solution in solutions.items()}
+        ridge = min(RIDGES, key=errors.__getitem__)
+        system.apply(silenced, *solutions[ridge])
+        before = system.error(torch.zeros_like(system.present), system.shift_before)
+        refits.append(Refit(name, ridge, system.error(*solutions[ridge]), before, errors[ridge]))
+    return refits
 
 
 def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Tensor]) -> Tensor:
@@ -52,28 +78,75 @@ def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Ten
 
 
 def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
-    """Re-solve ``layer`` on its ``inputs`` for ``target.outputs``, in place.
+    """Re-solve ``layer`` on its ``inputs`` for ``target.outputs`` with RIDGE, in place; returns the error left."""
+    system = _system(model, layer, inputs, target.outputs, images, seed)
+    solution = system.solved(RIDGE)
+    system.apply(model, *solution)
+    return system.error(*solution)
 
-    Ridge regression around the present weights, and free in the bias if there is one, in float64. Returns the
-    squared error left, relative to the outputs' variance.
+
+@dataclass(frozen=True)
+class _System:
+    """A layer's linear system: which change of its present weights brings its outputs to their targets.
+
+    Ridge regression around the present weights, and free in the bias if there is one, in float64.
+
+    rows      (n, inputs x taps) what the layer reads
+    residual  (n, outputs) the targets minus what its weights make of that, without bias
+    scale     squared deviation of the targets from their mean
     """
-    weight = model.get_parameter(f"{layer}.weight")
-    bias = dict(model.named_parameters()).get(f"{layer}.bias")
+
+    layer: str
+    inputs: Tensor
+    present: Tensor
+    bias: Tensor | None
+    rows: Tensor
+    residual: Tensor
+    scale: Tensor
+
+    @property
+    def shift_before(self) -> Tensor:
+        """The layer's present bias."""
+        return self.residual.new_zeros(self.residual.shape[1]) if self.bias is None else self.bias
+
+    def solved(self, ridge: float) -> tuple[Tensor, Tensor]:
+        """(change of the weights, new bias); without a bias there is no constant to solve for, so none is taken."""
+        centre, shift = self.rows.mean(0), self.residual.mean(0)
+        if self.bias is None:
+            centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
+        centred = self.rows - centre
+        gram = centred.T @ centred
+        pull = ridge * gram.diagonal().mean().clamp_min(1e-12)
+        gram.diagonal().add_(pull)
+        change = torch.linalg.solve(gram, centred.T @ (self.residual - shift)).T
+        return change, shift - change @ centre
+
+    def error(self, change: Tensor, shift: Tensor) -> float:
+        """Squared error left, relative to the targets' variance."""
+        left = ((self.residual - self.rows @ change.T - shift) ** 2).sum()
+        return (left / self.scale.clamp_min(1e-300)).item()
+
+    @torch.no_grad()
+    def apply(self, model: nn.Module, change: Tensor, shift: Tensor) -> None:
+        """Write a solution into the layer of ``model``."""
+        weight = model.get_parameter(f"{self.layer}.weight")
+        weight[:, self.inputs] = (self.present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
+        if self.bias is not None:
+            model.get_parameter(f"{self.layer}.bias").copy_(shift)
+
+
+def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, images: Tensor, seed: int) -> _System:
+    """The system of ``layer`` reading what it reads in ``model``, for the target ``outputs``."""
     rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
-    outputs = target.outputs.double()
-    present = weight.detach()[:, inputs].double().flatten(1)
-    residual = outputs - rows @ present.T
-    centre, shift = rows.mean(0), residual.mean(0)
-    if bias is None:  # no constant to solve for, so nothing may be centred
-        centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
-    centred = rows - centre
-    gram = centred.T @ centred
-    ridge = RIDGE * gram.diagonal().mean().clamp_min(1e-12) * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    change = torch.linalg.solve(gram + ridge, centred.T @ (residual - shift)).T
-    shift = shift - change @ centre
-    with torch.no_grad():
-        weight[:, inputs] = (present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
-        if bias is not None:
-            bias.copy_(shift.to(bias))
-    error = ((residual - rows @ change.T - shift) ** 2).sum()
-    return (error / ((outputs - outputs.mean(0)) ** 2).sum().clamp_min(1e-300)).item()
+    present = model.get_parameter(f"{layer}.weight").detach()[:, inputs].double().flatten(1)
+    bias = dict(model.named_parameters()).get(f"{layer}.bias")
+    targets = outputs.double()
+    return _System(
+        layer=layer,
+        inputs=inputs,
+        present=present,
+        bias=None if bias is None else bias.detach().double(),
+        rows=rows,
+        residual=targets - rows @ present.T,
+        scale=((targets - targets.mean(0)) ** 2).sum(),
+    )

@@ -29,15 +29,13 @@ class Store:
 
     def record_of(self, run: Run) -> Path:
         """What was measured of one run."""
-        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.ratio:g}.json")
+        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.cut}.json")
         return self.root.joinpath("records", *cell)
 
 
-def save_record(
-    path: Path, digest: str, row: dict[str, Any], curve: list[dict[str, Any]], origin: dict[str, Any]
-) -> None:
-    """One run's measured columns, its learning curve, and the code and machine that made them."""
-    write_json(path, {"digest": digest, "row": row, "curve": curve, "origin": origin})
+def save_record(path: Path, digest: str, measured: dict[str, Any], origin: dict[str, Any]) -> None:
+    """What was measured of one run (the fields of bench.experiment.Result), and the code and machine that made it."""
+    write_json(path, {"digest": digest, **measured, "origin": origin})
 
 
 def load_record(path: Path, digest: str) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from bench.answers import Reductions, answer, reductions
 from bench.plugins import ROOT
 from bench.specs import Question
 from bench.suite import Suite
-from bench.tables import labelled
+from bench.tables import labelled, panels_of
 
 KINDS = ("supported", "contradicted", "inconclusive")
 
@@ -42,7 +42,7 @@ def page(
         provenance=_flat(provenance),
         figures=[(name, caption, _embedded(figures / f"{name}.png")) for name, caption in captions.items()],
         methods=[(label, spec) for label, spec in suite.methods.items() if label in set(runs["method"])],
-        recipes=[(model.label, suite.recipe(model)) for model in suite.models],
+        recipes=[(model.label, suite.recipe(model), suite.finetuning(model)) for model in suite.models],
         counts={
             "runs": len(runs),
             "error": runs["removal_error"].max(),
@@ -67,23 +67,19 @@ def _answer(question: Question, verdicts: pd.DataFrame, removed: Reductions) -> 
 
 
 def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
-    """Mean and standard deviation of the final accuracy by method, for each model at the ratios of its questions."""
-    cells = runs.groupby(["label", "method", "ratio"])["top1_final"].agg(["mean", "std", "count"])
+    """Mean and standard deviation of the final accuracy by method and ratio, for each model."""
+    cells = runs.groupby(["panel", "method", "ratio"])["top1_final"].agg(["mean", "std", "count"])
     tables = []
-    for model in suite.models:
-        if model.label not in cells.index.get_level_values(0):
-            continue
-        part = cells.loc[model.label]
+    for panel in panels_of(suite, runs):
+        part = cells.loc[panel]
         ratios = sorted(part.index.get_level_values("ratio").unique())
         methods = [method for method in suite.methods if method in part.index.get_level_values("method")]
         body = [
             (method, [part.loc[(method, r)].to_dict() if (method, r) in part.index else None for r in ratios])
             for method in methods
         ]
-        base = runs[runs["label"] == model.label].drop_duplicates("seed")["top1_base"]
-        tables.append(
-            {"label": model.label, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()}
-        )
+        base = runs[runs["panel"] == panel].drop_duplicates("seed")["top1_base"]
+        tables.append({"label": panel, "ratios": ratios, "body": body, "base": base.mean(), "base_std": base.std()})
     return tables
 
 
@@ -93,7 +89,7 @@ def _spread(mean: float, std: float) -> str:
 
 
 def _sizes(runs: pd.DataFrame) -> list[dict[str, Any]]:
-    shapes = runs.drop_duplicates(["label", "ratio"]).sort_values(["model", "depth", "ratio"])
+    shapes = runs.drop_duplicates(["panel", "ratio", "macs"]).sort_values(["model", "depth", "panel", "ratio"])
     return shapes.to_dict("records")
 
 

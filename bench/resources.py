@@ -3,6 +3,7 @@
 import math
 
 from bench import plugins
+from bench.estimate import epochs_of_trainings, macs_left
 from bench.suite import Job, Suite
 
 START_MB = 2000
@@ -38,14 +39,9 @@ def runtime_minutes(suite: Suite, job: Job, attempt: int) -> int:
     return attempt * math.ceil(minutes)
 
 
-def _epochs(suite: Suite, job: Job) -> int:
+def _epochs(suite: Suite, job: Job) -> float:
     """Passes over the training images, one for each run's scoring and measuring among them."""
     if job in suite.base_jobs:
         return sum(suite.recipe(model).epochs for _, model, _ in suite.base_jobs[job])
-    total = 0
-    for run in suite.prune_jobs[job]:
-        epochs = suite.recipe(run.model).epochs
-        limit = math.ceil(suite.scratch_b_limit * epochs)
-        of_recovery = {"scratch_e": epochs, "scratch_b": limit, "none": 0, "recalibrate": 0}
-        total += 1 + of_recovery.get(suite.methods[run.method].recovery, suite.finetune.epochs)
-    return total
+    runs = suite.prune_jobs[job]
+    return len(runs) + sum(sum(epochs_of_trainings(suite, run, macs_left(suite, run))) for run in runs)

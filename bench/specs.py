@@ -1,5 +1,6 @@
 """The parts of a suite file: frozen objects that check what they are given."""
 
+from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -8,8 +9,19 @@ from bench import plugins
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$", max_length=64)]
 Ratio = Annotated[float, Field(gt=0, lt=1)]
+Recovery = Literal["none", "recalibrate", "finetune", "finetune_tuned", "scratch_paper", "scratch_e", "scratch_b"]
+Reconstruction = Literal["none", "least_squares"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
-METRICS = ("top1_pruned", "top1_recalibrated", "top1_final", "ware", "agreement_top1", "score_seconds")
+METRICS = (
+    "top1_pruned",
+    "top1_recalibrated",
+    "top1_final",
+    "top5_final",
+    "ware",
+    "agreement_top1",
+    "agreement_top5",
+    "score_seconds",
+)
 
 
 class Strict(BaseModel):
@@ -54,11 +66,11 @@ class DatasetSpec(Strict):
 
 
 class Training(Strict):
-    """How base networks are trained; the fields of bench.training.Recipe, but the last two.
+    """How base networks are trained; the fields of bench.training.Recipe, but the last three.
 
     With ``weights`` (bench.pretrained) they are loaded instead; the rest then tells how these were trained, from which
     the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another file under the
-    same name goes unnoticed.
+    same name goes unnoticed. ``source`` tells readers where the recipe is published; no result depends on it.
     """
 
     epochs: int = Field(ge=1)
@@ -66,11 +78,14 @@ class Training(Strict):
     learning_rate: float = Field(gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
     weight_decay: float = Field(default=5e-4, ge=0)
-    schedule: Literal["constant", "step", "cosine", "inv"] = "cosine"
+    schedule: Literal["constant", "step", "step_last_fifth", "step_thirds", "step_100k", "cosine", "inv", "poly"] = (
+        "cosine"
+    )
     augment: tuple[Literal["resized_crop", "shift", "crop", "flip"], ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     weights: str | None = None
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+    source: str = "our choice"
 
 
 class TrainingTable(Strict):
@@ -94,10 +109,35 @@ class TrainingTable(Strict):
 
 
 class Finetuning(Strict):
-    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth)."""
+    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth).
+
+    ``tuned_factors`` are those that the recovery finetune_tuned tries, the best on validation images counting.
+    """
 
     epochs: int = Field(ge=1)
     learning_rate_factor: float = Field(default=0.1, gt=0, le=1)
+    tuned_factors: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.01, 0.03, 0.1, 0.3), min_length=1)
+
+    _each_once = field_validator("tuned_factors")(distinct)
+
+
+class FinetuningTable(Finetuning):
+    """Fine-tuning of all models, and by model label or family what differs from it."""
+
+    models: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> "FinetuningTable":
+        for name in self.models:
+            self.of(name)
+        return self
+
+    def of(self, *names: str) -> Finetuning:
+        """Fine-tuning of a model, the later of ``names`` overriding the earlier."""
+        merged = self.model_dump(exclude={"models"})
+        for name in names:
+            merged |= self.models.get(name, {})
+        return Finetuning(**merged)
 
 
 class ModelSpec(Strict):
@@ -123,13 +163,63 @@ class ModelSpec(Strict):
         return self.name if self.depth is None else f"{self.name}-{self.depth}"
 
 
+class PlanSpec(Strict):
+    """What a pruning ratio r takes from each layer.
+
+    layers      pattern of layer names (as in a shell: * also matches dots) -> factor on r, which gives the share of
+                channels that the layer loses. A later pattern overrides an earlier one; layers without any stay whole
+    budget      channels: r is the share of channels. macs: r is the share of the network's multiply-accumulates
+                that goes, and the shares of channels are chosen to meet it
+    allocation  how a budget of macs is shared out. uniform: the same share of channels of each layer (times its
+                factor). scores: the channels that score lowest in the whole network by the method's own criterion, each
+                score divided by the mean of its layer. Or a criterion's name: the same, for every method by that one
+    floor       share of a layer's channels that an allocation by scores leaves at least
+    rounding    of a number of channels to keep that is no whole number
+    """
+
+    layers: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default={"*": 1.0}, min_length=1)
+    budget: Literal["channels", "macs"] = "channels"
+    allocation: str = "uniform"
+    floor: float = Field(default=0.1, ge=0, lt=1)
+    rounding: Literal["nearest", "down"] = "nearest"
+
+    @model_validator(mode="after")
+    def _allocation_exists(self) -> "PlanSpec":
+        if self.allocation not in ("uniform", "scores"):
+            _known(self.allocation, plugins.CRITERIA, "allocation (neither uniform nor scores, so a criterion)")
+        if self.by_scores and self.budget != "macs":
+            raise ValueError(f"an allocation by {self.allocation} needs the budget macs")
+        return self
+
+    @property
+    def by_scores(self) -> bool:
+        """Whether the shapes are known only when channels have been scored."""
+        return self.allocation != "uniform"
+
+
 class MethodSpec(Strict):
-    """criterion + reconstruction + recovery."""
+    """criterion + reconstruction + recovery, all at once or in ``steps`` equal parts of the pruning.
+
+    With several steps, each removes its part, reconstructs and recovers, with an equal part of the epochs; channels
+    are then scored anew, unless ``rescore`` is false: the scores of the unpruned network then decide all steps.
+    """
 
     criterion: Name
     options: dict[str, Any] = {}
-    reconstruction: Literal["none", "least_squares"] = "none"
-    recovery: Literal["none", "recalibrate", "finetune", "scratch_paper", "scratch_e", "scratch_b"] = "none"
+    reconstruction: Reconstruction = "none"
+    recovery: Recovery = "none"
+    steps: int = Field(default=1, ge=1, le=100)
+    rescore: bool = True
+
+    @model_validator(mode="after")
+    def _steps_recover(self) -> "MethodSpec":
+        if self.steps > 1 and self.recovery.startswith("scratch"):
+            raise ValueError(
+                f"recovery {self.recovery} trains random weights, so {self.steps} steps would be lost on it"
+            )
+        if self.steps == 1 and not self.rescore:
+            raise ValueError("rescore: false says something about several steps only")
+        return self
 
     @model_validator(mode="after")
     def _exists(self) -> "MethodSpec":
@@ -142,16 +232,54 @@ class MethodSpec(Strict):
         return self
 
 
+class Compositions(Strict):
+    """Every combination of criteria, reconstructions and recoveries, as methods."""
+
+    criteria: tuple[Name, ...] = Field(min_length=1)
+    reconstructions: tuple[Reconstruction, ...] = Field(default=("none",), min_length=1)
+    recoveries: tuple[Recovery, ...] = Field(default=("recalibrate",), min_length=1)
+
+    _each_once = field_validator("criteria", "reconstructions", "recoveries")(distinct)
+
+    @property
+    def methods(self) -> dict[str, MethodSpec]:
+        """Label -> method: the parts joined by +, without what is not done and with recalibration unsaid."""
+        unsaid = {"none": "", "least_squares": "+ls"}
+        return {
+            f"{criterion}{unsaid[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
+                criterion=criterion, reconstruction=reconstruction, recovery=recovery
+            )
+            for criterion, reconstruction, recovery in product(self.criteria, self.reconstructions, self.recoveries)
+        }
+
+
 class Experiment(Strict):
-    """A grid: models x seeds x ratios x methods, on every data set of the suite."""
+    """A grid: data sets (all of the suite, if none is named) x models x seeds x plans x ratios x methods.
+
+    Methods are named, or combined from ``compositions``, or both.
+    """
 
     name: Name
+    datasets: tuple[Name, ...] = ()
     models: tuple[ModelSpec, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field(min_length=1)
+    plans: tuple[Name, ...] = Field(default=("uniform",), min_length=1)
     ratios: tuple[Ratio, ...] = Field(min_length=1)
-    methods: tuple[Name, ...] = Field(min_length=1)
+    named: tuple[Name, ...] = Field(default=(), alias="methods")
+    compositions: Compositions | None = None
 
-    _each_once = field_validator("seeds", "ratios", "methods", "models")(distinct)
+    _each_once = field_validator("datasets", "seeds", "plans", "ratios", "named", "models")(distinct)
+
+    @model_validator(mode="after")
+    def _has_methods(self) -> "Experiment":
+        if not self.methods:
+            raise ValueError("names neither methods nor compositions")
+        return self
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Labels of all its methods, each once."""
+        return tuple(dict.fromkeys([*self.named, *(self.compositions.methods if self.compositions else ())]))
 
 
 class Question(Strict):
@@ -171,9 +299,16 @@ class Question(Strict):
     against: tuple[Name, ...] = Field(min_length=1)
     metric: str
     models: tuple[Name, ...] = Field(min_length=1)
+    plan: Name = "uniform"
     ratios: tuple[Ratio, ...] = Field(min_length=1)
     higher_is_better: bool = True
     margin: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _has_a_base(self) -> "Question":
+        if "base" in self.against and not self.metric.startswith(("top1", "top5")):
+            raise ValueError(f"the unpruned network has no {self.metric} to compare with: choose a top1 or top5 metric")
+        return self
 
     @field_validator("metric")
     @classmethod

@@ -32,7 +32,7 @@ def stability(runs: pd.DataFrame) -> pd.DataFrame:
     trained = ~runs["recovery"].isin(["none", "recalibrate"])
     rows = []
     for kind, part in (("without training", runs[~trained]), ("with training", runs[trained])):
-        for between, level in (("ratios", "ratio"), ("seeds", "seed"), ("models", "label")):
+        for between, level in (("ratios", "ratio"), ("seeds", "seed"), ("models", "panel")):
             means = part.pivot_table(index="method", columns=level, values="top1_final")
             taus = list(_taus(means))
             if taus:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Iterable
 from functools import cached_property
+from itertools import product
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,9 +14,11 @@ from bench.specs import (
     DatasetSpec,
     Experiment,
     Finetuning,
+    FinetuningTable,
     MethodSpec,
     ModelSpec,
     Name,
+    PlanSpec,
     Question,
     Strict,
     Training,
@@ -30,7 +34,13 @@ class Run(Strict):
     model: ModelSpec
     seed: int
     method: str
+    plan: str
     ratio: float
+
+    @property
+    def cut(self) -> str:
+        """Plan and ratio in one word: 0.5, or macs@0.5."""
+        return f"{self.ratio:g}" if self.plan == "uniform" else f"{self.plan}@{self.ratio:g}"
 
 
 Axis = Literal["seed", "method", "ratio"]
@@ -45,11 +55,12 @@ class Suite(Strict):
     description: str = ""
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
     training: TrainingTable
-    finetune: Finetuning
+    finetune: FinetuningTable
     scratch_b_limit: float = Field(default=2.0, ge=1)
     calibration_images: int = Field(default=500, ge=2)
     large_batch: int = Field(default=128, ge=2)
-    methods: dict[Name, MethodSpec]
+    named_methods: dict[Name, MethodSpec] = Field(default={}, alias="methods")
+    named_plans: dict[Name, PlanSpec] = Field(default={}, alias="plans")
     experiments: tuple[Experiment, ...] = Field(min_length=1)
     questions: tuple[Question, ...] = ()
     bundle: tuple[Axis, ...] = ()
@@ -65,44 +76,71 @@ class Suite(Strict):
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
+        if "uniform" in self.named_plans:
+            raise ValueError("the plan uniform (every group loses the ratio) is always there: give yours another name")
+        datasets = [dataset.name for dataset in self.datasets]
         for experiment in self.experiments:
-            for method in experiment.methods:
-                if method not in self.methods:
-                    allowed = ", ".join(self.methods)
-                    raise ValueError(f"experiment '{experiment.name}' names the method '{method}': choose of {allowed}")
+            _all_known(f"experiment '{experiment.name}' names the data set", experiment.datasets, datasets)
+            _all_known(f"experiment '{experiment.name}' names the method", experiment.named, self.methods)
+            _all_known(f"experiment '{experiment.name}' names the plan", experiment.plans, self.plans)
+            for label, spec in (experiment.compositions.methods if experiment.compositions else {}).items():
+                if self.named_methods.get(label, spec) != spec:
+                    raise ValueError(
+                        f"experiment '{experiment.name}' composes '{label}', which methods give another sense"
+                    )
         labels = {model.label for model in self.models}
-        known = labels | {model.name for model in self.models}
-        for name in self.training.models:
-            if name not in known:
-                raise ValueError(f"training.models names the model '{name}': choose of {', '.join(sorted(known))}")
-        cells = {(run.model.label, run.method, run.ratio) for run in self.runs}
+        known = sorted(labels | {model.name for model in self.models})
+        _all_known("training.models names the model", self.training.models, known)
+        _all_known("finetune.models names the model", self.finetune.models, known)
+        for run in self.runs:
+            steps, epochs = self.methods[run.method].steps, self.finetuning(run.model).epochs
+            if self.methods[run.method].recovery.startswith("finetune") and steps > epochs:
+                raise ValueError(f"method '{run.method}' has {steps} steps, for which {epochs} epochs are too few")
+        cells = {(run.model.label, run.method, run.plan, run.ratio) for run in self.runs}
         for question in self.questions:
-            for label in question.models:
-                if label not in labels:
-                    allowed = ", ".join(sorted(labels))
-                    raise ValueError(f"question '{question.id}' names the model '{label}': choose of {allowed}")
+            _all_known(f"question '{question.id}' names the model", question.models, sorted(labels))
+            _all_known(f"question '{question.id}' names the plan", [question.plan], self.plans)
+            for label, ratio in product(question.models, question.ratios):
                 for method in {question.subject, *question.against} - {"base"}:
-                    for ratio in question.ratios:
-                        if (label, method, ratio) not in cells:
-                            raise ValueError(
-                                f"question '{question.id}' compares '{method}' on '{label}' at ratio {ratio:g}, "
-                                "which no experiment runs"
-                            )
+                    if (label, method, question.plan, ratio) not in cells:
+                        cell = f"'{label}' at ratio {ratio:g}"
+                        cell += "" if question.plan == "uniform" else f" of plan '{question.plan}'"
+                        raise ValueError(
+                            f"question '{question.id}' compares '{method}' on {cell}, which no experiment runs"
+                        )
         return self
+
+    @cached_property
+    def methods(self) -> dict[str, MethodSpec]:
+        """Label -> method: those that the suite names, then those that its experiments compose."""
+        composed = {
+            label: spec
+            for experiment in self.experiments
+            if experiment.compositions
+            for label, spec in experiment.compositions.methods.items()
+        }
+        return {**self.named_methods, **composed}
+
+    @cached_property
+    def plans(self) -> dict[str, PlanSpec]:
+        """Name -> plan; ``uniform``, where every group loses the ratio, is always there."""
+        return {"uniform": PlanSpec(), **self.named_plans}
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
         """Every row of runs.csv, each once."""
         grid = {
-            (dataset.name, model, seed, method, ratio): None
+            (dataset.name, model, seed, method, plan, ratio): None
             for experiment in self.experiments
             for dataset in self.datasets
+            if dataset.name in experiment.datasets or not experiment.datasets
             for model in experiment.models
             for seed in experiment.seeds
             for method in experiment.methods
+            for plan in experiment.plans
             for ratio in experiment.ratios
         }
-        return tuple(Run(dataset=d, model=m, seed=s, method=k, ratio=r) for d, m, s, k, r in grid)
+        return tuple(Run(dataset=d, model=m, seed=s, method=k, plan=p, ratio=r) for d, m, s, k, p, r in grid)
 
     @cached_property
     def models(self) -> tuple[ModelSpec, ...]:
@@ -111,11 +149,15 @@ class Suite(Strict):
 
     def recipe(self, model: ModelSpec) -> Training:
         """How base networks of ``model`` are trained."""
-        return self.training.of(model.name, *([model.label] if model.label != model.name else []))
+        return self.training.of(*_names(model))
+
+    def finetuning(self, model: ModelSpec) -> Finetuning:
+        """How pruned networks of ``model`` are fine-tuned."""
+        return self.finetune.of(*_names(model))
 
     def job_of(self, run: Run) -> Job:
-        """Which job does a run: data set, model, then seed, method and ratio, 'all' where that axis is bundled."""
-        values = {"seed": str(run.seed), "method": run.method, "ratio": f"{run.ratio:g}"}
+        """Which job does a run: data set, model, then seed, method and cut, 'all' where that axis is bundled."""
+        values = {"seed": str(run.seed), "method": run.method, "ratio": run.cut}
         return run.dataset, run.model.label, *("all" if axis in self.bundle else values[axis] for axis in values)
 
     @cached_property
@@ -146,15 +188,19 @@ class Suite(Strict):
         """Fingerprint of all that a trained base network depends on, the code included."""
         spec = self.dataset(dataset)
         code = plugins.fingerprint(("bench/training.py",), plugins.DATASETS, dataset, plugins.MODELS, model.name)
-        return _digest([spec.model_dump(), model.model_dump(), self.recipe(model).model_dump(), seed, code])
+        recipe = self.recipe(model).model_dump(exclude={"source"})
+        return _digest([spec.model_dump(), model.model_dump(), recipe, seed, code])
 
     def run_digest(self, run: Run) -> str:
         """Fingerprint of all that one record depends on, the code included."""
         base = self.base_digest(run.dataset, run.model, run.seed)
-        method = self.methods[run.method]
-        code = plugins.fingerprint(("bench/experiment.py",), plugins.CRITERIA, method.criterion)
-        shared = [self.finetune.model_dump(), self.scratch_b_limit, self.calibration_images]
-        return _digest([base, method.model_dump(), run.ratio, shared, code])
+        method, plan = self.methods[run.method], self.plans[run.plan]
+        plugs = [plugins.CRITERIA, method.criterion]
+        if plan.allocation in plugins.available(plugins.CRITERIA):
+            plugs += [plugins.CRITERIA, plan.allocation]
+        code = plugins.fingerprint(("bench/experiment.py",), *plugs)
+        shared = [self.finetuning(run.model).model_dump(), self.scratch_b_limit, self.calibration_images]
+        return _digest([base, method.model_dump(), plan.model_dump(), run.ratio, shared, code])
 
     def prune_job_digest(self, job: Job) -> str:
         """Fingerprint of all runs of one job."""
@@ -164,11 +210,36 @@ class Suite(Strict):
         """Fingerprint of all base networks of one job."""
         return _digest([self.base_digest(*base) for base in self.base_jobs[job]])
 
+    @cached_property
+    def latency_cells(self) -> tuple[tuple[str, ModelSpec, str, float], ...]:
+        """(data set, model, plan, ratio) of every shape that is known before anything is scored, each once."""
+        return tuple(
+            dict.fromkeys((r.dataset, r.model, r.plan, r.ratio) for r in self.runs if not self.plans[r.plan].by_scores)
+        )
+
+    @cached_property
+    def allocated_runs(self) -> tuple[Run, ...]:
+        """Runs whose shapes are known only from their records."""
+        return tuple(run for run in self.runs if self.plans[run.plan].by_scores)
+
     @property
     def latency_digest(self) -> str:
         """Fingerprint of the shapes whose latency is measured."""
-        cells = dict.fromkeys((run.dataset, run.model.label, run.ratio) for run in self.runs)
-        return _digest([list(map(list, cells)), self.large_batch])
+        cells = [[d, m.label, self.plans[p].model_dump(), r] for d, m, p, r in self.latency_cells]
+        return _digest(
+            [cells, [[r.dataset, r.model.label, r.method, r.cut] for r in self.allocated_runs], self.large_batch]
+        )
+
+
+def _names(model: ModelSpec) -> tuple[str, ...]:
+    """A model's family, and its label where that is another."""
+    return tuple(dict.fromkeys([model.name, model.label]))
+
+
+def _all_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{what} '{name}': choose of {', '.join(known)}")
 
 
 def _digest(content: Any) -> str:

@@ -1,6 +1,6 @@
 """The tables of a suite: their columns, and how they are put together from the records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandera.pandas as pa
 
 from bench.errors import UserError
 from bench.files import replacing
-from bench.suite import Suite
+from bench.suite import Run, Suite
 
 _per_cent = pa.Check.in_range(0, 100)
 _positive = pa.Check.gt(0)
@@ -21,6 +21,10 @@ _KEY = {
     "seed": pa.Column(int, pa.Check.ge(0)),
     "method": pa.Column(str),
 }
+_CUT = {
+    "plan": pa.Column(str),
+    "ratio": pa.Column(float, pa.Check.in_range(0, 1, include_min=False, include_max=False)),
+}
 
 RUNS = pa.DataFrameSchema(
     {
@@ -28,13 +32,14 @@ RUNS = pa.DataFrameSchema(
         "criterion": pa.Column(str),
         "reconstruction": pa.Column(str, pa.Check.isin(["none", "least_squares"])),
         "recovery": pa.Column(str),
-        "ratio": pa.Column(float, pa.Check.in_range(0, 1, include_min=False, include_max=False)),
+        "steps": pa.Column(int, pa.Check.ge(1)),
+        **_CUT,
         **{
             name: pa.Column(float, _per_cent)
             for name in ("top1_base", "top1_pruned", "top1_recalibrated", "top1_final")
         },
-        # Not in tables of older versions; empty where there are no more than five classes.
-        **{name: pa.Column(float, _per_cent, nullable=True, required=False) for name in ("top5_base", "top5_final")},
+        # Empty where there are no more than five classes.
+        **{name: pa.Column(float, _per_cent, nullable=True) for name in ("top5_base", "top5_final")},
         **{name: pa.Column(int, _positive) for name in ("macs_base", "macs", "params_base", "params")},
         **{name: pa.Column(float, _positive) for name in ("latency_base_ms", "latency_ms")},
         **{name: pa.Column(float, _positive) for name in ("latency_large_base_ms", "latency_large_ms")},
@@ -42,18 +47,21 @@ RUNS = pa.DataFrameSchema(
         "score_seconds": pa.Column(float, pa.Check.ge(0)),
         "ware": pa.Column(float, pa.Check.ge(0), nullable=True),
         "agreement_top1": pa.Column(float, _per_cent),
+        "agreement_top5": pa.Column(float, _per_cent, nullable=True),
         "removal_error": pa.Column(float, pa.Check.in_range(0, 1e-9)),
         "val_top1_final": pa.Column(float, _per_cent),
+        # Of fine-tuning and training from scratch, on the base's; empty where nothing is trained.
+        "learning_rate_factor": pa.Column(float, pa.Check.gt(0), nullable=True),
     },
     strict=True,
     ordered=True,
-    unique=["dataset", "model", "depth", "seed", "method", "ratio"],
+    unique=["dataset", "model", "depth", "seed", "method", "plan", "ratio"],
 )
 
 CURVES = pa.DataFrameSchema(
     {
         **_KEY,
-        "ratio": pa.Column(float),
+        **_CUT,
         "epoch": pa.Column(int, pa.Check.ge(0)),
         "train_loss": pa.Column(float, nullable=True),
         "test_loss": pa.Column(float),
@@ -64,6 +72,19 @@ CURVES = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
+
+REFITS = pa.DataFrameSchema(
+    {
+        **_KEY,
+        **_CUT,
+        "layer": pa.Column(str),
+        "ridge": pa.Column(float, _positive),
+        **{name: pa.Column(float, pa.Check.ge(0)) for name in ("error", "error_before", "validation_error")},
+    },
+    strict=True,
+    ordered=True,
+)
+"""What least squares left in each layer (bench.reconstruction.Refit)."""
 
 VERDICTS = pa.DataFrameSchema(
     {
@@ -84,11 +105,11 @@ VERDICTS = pa.DataFrameSchema(
 
 
 def collected(
-    suite: Suite, records: dict[Any, dict[str, Any]], latencies: list[dict[str, Any]]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """runs and curves from each run's record and the latencies."""
-    measured = {(row["dataset"], row["label"], row["ratio"]): row for row in latencies}
-    rows, epochs = [], []
+    suite: Suite, records: Mapping[Run, dict[str, Any]], latencies: Sequence[Mapping[str, Any]]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """runs, curves and refits from each run's record and the rows of bench.latency."""
+    rows, epochs, refits = [], [], []
+    latency = _latency_by_run(suite, latencies)
     for run, record in records.items():
         method = suite.methods[run.method]
         key = {
@@ -99,11 +120,27 @@ def collected(
             "seed": run.seed,
             "method": run.method,
         }
-        composition = {part: getattr(method, part) for part in ("criterion", "reconstruction", "recovery")}
-        latency = measured[run.dataset, run.model.label, run.ratio]
-        rows.append({**key, **composition, "ratio": run.ratio, **record["row"], **latency})
-        epochs += [{**key, "ratio": run.ratio, **epoch} for epoch in record["curve"]]
-    return framed(rows, RUNS), framed(epochs, CURVES)
+        cut = {"plan": run.plan, "ratio": run.ratio}
+        composition = {part: getattr(method, part) for part in ("criterion", "reconstruction", "recovery", "steps")}
+        rows.append({**key, **composition, **cut, **record["row"], **latency[run]})
+        epochs += [{**key, **cut, **epoch} for epoch in record["curve"]]
+        refits += [{**key, **cut, **refit} for refit in record["refits"]]
+    return framed(rows, RUNS), framed(epochs, CURVES), framed(refits, REFITS)
+
+
+def _latency_by_run(suite: Suite, rows: Sequence[Mapping[str, Any]]) -> dict[Run, dict[str, Any]]:
+    """Each run's latency columns."""
+    key = ("dataset", "label", "plan", "ratio", "method", "seed")
+    measured = {
+        tuple(row.get(part) for part in key): {name: value for name, value in row.items() if name not in key}
+        for row in rows
+    }
+    found = {}
+    for run in suite.runs:
+        shape = (run.dataset, run.model.label, run.plan, run.ratio)
+        own = (run.method, run.seed) if suite.plans[run.plan].by_scores else (None, None)
+        found[run] = measured[*shape, *own]
+    return found
 
 
 def framed(rows: Sequence[Any], schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -130,7 +167,24 @@ def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with the column ``label``, model and depth in one word as in suite files; no depth becomes 0."""
+    """The same rows with two more columns; no depth becomes 0.
+
+    label  model and depth in one word, as in suite files
+    panel  what is compared within one panel of a figure: the label, with the data set where the model was trained on
+           several, and the plan where it is not uniform
+    """
     depths = runs["depth"].fillna(0).astype(int)
-    suffix = depths.map(lambda depth: f"-{depth}" if depth else "")
-    return runs.assign(label=runs["model"] + suffix, depth=depths)
+    label = runs["model"] + depths.map(lambda depth: f"-{depth}" if depth else "")
+    several = runs["dataset"].groupby(label).transform("nunique") > 1
+    where = runs["dataset"].where(several, "") + ", " + runs["plan"].where(runs["plan"] != "uniform", "")
+    where = where.str.strip(", ")
+    panel = label + where.map(lambda text: f" ({text})" if text else "")
+    return runs.assign(label=label, panel=panel, depth=depths)
+
+
+def panels_of(suite: Suite, rows: pd.DataFrame, least: int = 1) -> list[str]:
+    """Panels (`labelled`) that were run at ``least`` ratios or more, in the suite's order of models."""
+    counts = rows.groupby("panel")["ratio"].nunique()
+    order = {model.label: index for index, model in enumerate(suite.models)}
+    wide = (str(panel) for panel in counts[counts >= least].index)
+    return sorted(wide, key=lambda panel: (order[panel.partition(" ")[0]], panel))

@@ -4,7 +4,6 @@ They are data (config/variants/*.yaml), so that a reading of a paper can be look
 """
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from pydantic import Field, field_validator
 from bench.config import loaded
 from bench.contract import Group
 from bench.errors import UserError
+from bench.plans import factors_by_layer
 from bench.specs import ModelSpec, Name, Strict, distinct
 from bench.surgery import channels_left
 
@@ -66,28 +66,12 @@ def load_variants(path: Path) -> VariantTable:
 
 
 def variant_plan(groups: Sequence[Group], variant: Variant) -> dict[str, int]:
-    """Group name -> channels to keep, at least 1.
+    """Group name -> channels to keep, at least 1 (bench.plans.factors_by_layer with the shares themselves).
 
-    A group takes a ratio as soon as the pattern matches one of its layers, for all of them lose the same channels.
-    Where several patterns match, the last one in the file counts; where none does, the group stays whole.
     UserError for a pattern that matches no layer of any group.
     """
-    names = [producer.name for group in groups for producer in group.producers]
-    for pattern in variant.ratios:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(
-                f"variant '{variant.name}': no layer of {variant.model.label} that can be pruned matches '{pattern}' "
-                f"(there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
-            )
-    return {
-        group.name: channels_left(group.channels, _ratio(group, variant.ratios), variant.rounding) for group in groups
-    }
-
-
-def _ratio(group: Group, ratios: dict[str, float]) -> float:
-    matching = [
-        ratio
-        for pattern, ratio in ratios.items()
-        if any(fnmatchcase(producer.name, pattern) for producer in group.producers)
-    ]
-    return matching[-1] if matching else 0.0
+    try:
+        shares = factors_by_layer(groups, variant.ratios)
+    except UserError as error:
+        raise UserError(f"variant '{variant.name}' of {variant.model.label}: {error}") from None
+    return {group.name: channels_left(group.channels, shares[group.name], variant.rounding) for group in groups}

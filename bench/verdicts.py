@@ -57,7 +57,8 @@ def _metric_name(question: Question) -> str:
 def _comparisons(question: Question, runs: pd.DataFrame) -> Iterator[tuple[str, str, Paired]]:
     """(against, setting, result) with differences signed so that positive favours the subject."""
     sign = 1 if question.higher_is_better else -1
-    runs = runs[runs["label"].isin(question.models) & runs["ratio"].isin(question.ratios)]
+    runs = runs[runs["label"].isin(question.models) & (runs["plan"] == question.plan)]
+    runs = runs[runs["ratio"].isin(question.ratios)]
     for against in question.against:
         values = _paired(question, runs, against) * sign
         if question.kind == "difference":
@@ -79,7 +80,7 @@ def _paired(question: Question, runs: pd.DataFrame, against: str) -> pd.Series:
     key = ["dataset", "label", "depth", "seed", "ratio"]
     subject = runs[runs["method"] == question.subject].set_index(key)
     if against == "base":
-        return subject[question.metric] - subject["top1_base"]
+        return subject[question.metric] - subject[f"{question.metric.partition('_')[0]}_base"]
     other = runs[runs["method"] == against].set_index(key)[question.metric]
     return (subject[question.metric] - other).dropna()
 

@@ -36,6 +36,24 @@ def build(name, depth):
     return model
 
 
+class Grouped(torch.nn.Module):
+    """A convolution in two parts, and a depthwise one."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Conv2d(1, 8, 3)
+        self.parts = torch.nn.Conv2d(8, 6, 3, groups=2)
+        self.depthwise = torch.nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.norm = torch.nn.BatchNorm2d(6)
+        self.last = torch.nn.Conv2d(6, 4, 1)
+        self.classifier = torch.nn.Linear(4, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.parts(torch.relu(self.first(x))))
+        x = torch.relu(self.norm(self.depthwise(x)))
+        return self.classifier(torch.relu(self.last(x)).mean((2, 3)))
+
+
 def problem(model, dataset, ratio=0.5, seed=0, count=64):
     classifier = classifier_name(model)
     parts = anatomy(model, dataset.example)

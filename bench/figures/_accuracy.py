@@ -4,6 +4,7 @@ import pandas as pd
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
+from bench.tables import panels_of
 
 STAGES = (
     "Rows: right after channels are removed; with batch-norm statistics re-estimated on training images (LeNet has "
@@ -16,15 +17,15 @@ STAGES = (
 def draw_against(results: Results, x: str, label: str, caption: str, reverse: bool = False) -> Drawing:
     """Columns are models, rows are stages; ``x`` is the column of ``results.runs`` on the axis called ``label``."""
     suite, runs = results.suite, results.runs
-    models = style.curve_models(suite, style.untrained(runs), 3) or style.curve_models(suite, runs, 1)
-    stages = [stage for stage in _stages(runs[runs["label"].isin(models)]) if not stage[1].empty]
+    models = panels_of(suite, style.untrained(runs), 3) or panels_of(suite, runs)
+    stages = [stage for stage in _stages(runs[runs["panel"].isin(models)]) if not stage[1].empty]
     if not stages:
         return None
     figure, panels = style.grid(len(stages), len(models), 2.2, sharex=True, sharey="row")
     for row, (stage, rows, metric) in zip(panels, stages, strict=True):
         methods = style.methods_of(suite, rows)
         for axes, model in zip(row, models, strict=True):
-            part = rows[rows["label"] == model]
+            part = rows[rows["panel"] == model]
             style.line(axes, suite, part, x, metric, methods)
             axes.axhline(part["top1_base"].mean(), color="#777777", linewidth=0.8)
         row[0].set_ylabel(f"{stage}\ntop-1 (%)")

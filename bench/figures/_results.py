@@ -13,9 +13,10 @@ Drawing = tuple[Figure, str] | None
 
 @dataclass(frozen=True)
 class Results:
-    """A suite and its tables; ``runs`` and ``curves`` carry the column ``label`` (bench.tables.labelled)."""
+    """A suite and its tables; ``runs`` and ``curves`` carry the columns of bench.tables.labelled."""
 
     suite: Suite
     runs: pd.DataFrame
     curves: pd.DataFrame
     verdicts: pd.DataFrame
+    effects: pd.DataFrame

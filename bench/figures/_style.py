@@ -52,10 +52,12 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
     return style | ({"linewidth": 2.4, "zorder": 5} if spec.criterion == "nisp" else {})
 
 
-def title(label: str) -> str:
-    """A model's label as people write it."""
+def title(panel: str) -> str:
+    """A panel's model as people write it, and on a second line its data set or plan where told."""
+    label, _, rest = panel.partition(" ")
     family, _, depth = label.partition("-")
-    return "-".join(part for part in (NAMES.get(family, family), depth) if part)
+    name = "-".join(part for part in (NAMES.get(family, family), depth) if part)
+    return f"{name}\n{rest}" if rest else name
 
 
 def line(
@@ -90,12 +92,6 @@ def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
     figure.legend(
         entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2
     )
-
-
-def curve_models(suite: Suite, rows: pd.DataFrame, least: int) -> list[str]:
-    """Labels of the models that were run at ``least`` ratios or more, in the suite's order."""
-    counts = rows.groupby("label")["ratio"].nunique()
-    return [model.label for model in suite.models if counts.get(model.label, 0) >= least]
 
 
 def untrained(rows: pd.DataFrame) -> pd.DataFrame:

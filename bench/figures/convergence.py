@@ -2,6 +2,7 @@
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
+from bench.tables import panels_of
 
 NUMBER = 3
 
@@ -13,17 +14,17 @@ def draw(results: Results) -> Drawing:
         return None
     available = sorted(curves["ratio"].unique())
     ratios = sorted({min(available, key=lambda ratio: abs(ratio - wanted)) for wanted in (0.5, 0.75)})
-    models = style.curve_models(results.suite, curves, 1)
+    models = panels_of(results.suite, curves)
     methods = style.methods_of(results.suite, curves)
-    start = 60 if curves.groupby("label")["test_top1"].max().min() > 70 else 0
+    start = 60 if curves.groupby("panel")["test_top1"].max().min() > 70 else 0
     figure, panels = style.grid(len(ratios), len(models), 2.5, sharex=True, sharey="row")
     for row, ratio in zip(panels, ratios, strict=True):
         for axes, model in zip(row, models, strict=True):
-            part = curves[(curves["ratio"] == ratio) & (curves["label"] == model)]
+            part = curves[(curves["ratio"] == ratio) & (curves["panel"] == model)]
             style.line(axes, results.suite, part, "epoch", "test_top1", methods, bands=methods)
             for one in axes.lines:
                 one.set_markevery(4)
-            base = runs.loc[runs["label"] == model, "top1_base"].mean()
+            base = runs.loc[runs["panel"] == model, "top1_base"].mean()
             axes.axhline(base, color="#777777", linewidth=0.8, label="unpruned network")
             axes.set_title(f"{style.title(model)}, ratio {ratio:g}")
             axes.set_ylim(start, 101)

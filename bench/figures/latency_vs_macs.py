@@ -2,25 +2,26 @@
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
+from bench.tables import panels_of
 
 NUMBER = 5
 
 
 def draw(results: Results) -> Drawing:
     """One panel a batch size; one line a model; the diagonal is where time follows MACs."""
-    shapes = results.runs.drop_duplicates(["dataset", "label", "ratio"]).sort_values("macs")
+    shapes = results.runs.drop_duplicates(["panel", "macs"]).sort_values("macs")
     batches = [("1", "latency_ms", "latency_base_ms")]
     batches.append((str(results.suite.large_batch), "latency_large_ms", "latency_large_base_ms"))
     figure, panels = style.grid(1, 2, 3.4, sharey=True)
-    labels = [model.label for model in results.suite.models]
+    labels = panels_of(results.suite, results.runs)
     for axes, (batch, pruned, base) in zip(panels[0], batches, strict=True):
         axes.plot([0, 100], [0, 100], color="#777777", linewidth=0.8, label="time proportional to MACs")
         for index, label in enumerate(labels):
-            part = shapes[shapes["label"] == label]
+            part = shapes[shapes["panel"] == label]
             axes.plot(
                 100 * part["macs"] / part["macs_base"],
                 100 * part[pruned] / part[base],
-                label=style.title(label),
+                label=style.title(label).replace("\n", " "),
                 color=style.COLOURS[index % 9],
                 marker=style.MARKERS[index % 9],
                 linestyle=style.DASHES[index % 9],

@@ -1,4 +1,14 @@
-"""NISP: Inf-FS scores of the final responses, propagated to every layer in one backward pass."""
+"""NISP: Inf-FS scores of the final responses, propagated to every layer in one backward pass.
+
+Equation: s_n = Inf-FS(responses of the FRL);  s_k = |W_{k+1}|ᵀ s_{k+1};  score of a channel = Σ over its map of s_k
+Data: calibration images for Inf-FS, without labels; the propagation needs none.
+Cost: one forward pass of the calibration images, Inf-FS of the FRL (features² times images), and one backward pass of
+    the absolute network for a single image.
+Deviations: Inf-FS's formula and α are not in the paper: both are options. The score of a coupled group is the sum over
+    the tensors its layers write, each once; the paper does not treat these. See docs/method.md.
+Pinned by: tests/nisp/test_propagation.py::test_equals_the_dense_oracle,
+    tests/nisp/test_inf_fs.py::test_equals_the_literal_formula
+"""
 
 from bench.contract import Problem, Scores
 from nisp.inf_fs import inf_fs

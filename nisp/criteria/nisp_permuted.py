@@ -1,4 +1,11 @@
-"""Null control of NISP: the final responses' scores, dealt to the wrong responses at random."""
+"""Null control of NISP: the final responses' scores, dealt to the wrong responses at random.
+
+Equation: s_n = a random permutation of Inf-FS(responses of the FRL), then propagated as in nisp
+Data: as nisp; the permutation follows the problem's seed.
+Cost: as nisp.
+Deviations: ours, not the paper's.
+Pinned by: tests/baselines/test_criteria.py::test_permuted_scores_are_a_permutation_at_the_final_layer
+"""
 
 import torch
 

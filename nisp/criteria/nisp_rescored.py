@@ -1,4 +1,12 @@
-"""NISP in several passes: remove a part of the channels, rank and propagate again on what is left (for RQ3)."""
+"""NISP in several passes: remove a part of the channels, rank and propagate again on what is left (for RQ3).
+
+Equation: for t = 1 … steps: nisp on what is left, then remove t / steps of all that is to go;
+    score = the step at which a channel goes, and its rank in that step
+Data: as nisp, in each step on the network as pruned so far.
+Cost: ``steps`` times nisp.
+Deviations: ours, for the question whether one pass is enough. Nothing is trained between the steps.
+Pinned by: tests/baselines/test_criteria.py::test_nisp_rescored_in_one_step_chooses_like_nisp
+"""
 
 import copy
 

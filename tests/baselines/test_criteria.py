@@ -7,26 +7,72 @@ from torch import nn
 
 from baselines._greedy import removal_order
 from bench import plugins
-from bench.contract import Consumer, Group
+from bench.contract import Consumer, Group, kept_channels, silence
+from bench.errors import UserError
 from bench.patches import sampled_rows
-from tests.conftest import build, problem
+from tests.conftest import Grouped, build, problem
+
+UNFIT = {
+    ("bn_scale", "lenet"): "0: there is no batch norm",
+    ("bn_scale", "grouped"): "first: there is no batch norm",
+    **{(name, "grouped"): "layer parts" for name in ("thinet", "thinet_sequential", "lasso")},
+}
+"""Criterion and network that do not go together: what the refusal names."""
 
 
 @pytest.mark.parametrize("name", plugins.available(plugins.CRITERIA))
-@pytest.mark.parametrize("model", [("lenet", None), ("plain", 4), ("resnet", 8)])
+@pytest.mark.parametrize("model", [("lenet", None), ("plain", 4), ("resnet", 8), ("grouped", None)])
 def test_every_criterion_keeps_the_contract(name, model, digits):
-    net = build(*model)
+    net = Grouped().eval() if model[0] == "grouped" else build(*model)
+    next(net.parameters()).requires_grad_(False)
+    list(net.parameters())[-1].grad = torch.ones(10)
+    list(net.modules())[1].train()
     before = {key: tensor.clone() for key, tensor in net.state_dict().items()}
+    modes = [module.training for module in net.modules()]
     given, _ = problem(net, digits)
     score = plugins.load(plugins.CRITERIA, name).score
-    scores, again = score(given), score(given)
+    if (name, model[0]) in UNFIT:
+        with pytest.raises(UserError, match=UNFIT[name, model[0]]):
+            score(given)
+        return
+    torch.manual_seed(1)
+    scores = score(given)
+    torch.manual_seed(2)
+    again = score(given)
     assert set(scores) == {group.name for group in given.groups}
     for group in given.groups:
         assert scores[group.name].shape == (group.channels,)
         assert scores[group.name].isfinite().all()
         assert torch.equal(scores[group.name], again[group.name]), "the same seed gives the same scores"
+    assert scores[given.groups[0].name].unique().numel() > 1, "not all channels are alike"
     assert all(torch.equal(before[key], tensor) for key, tensor in net.state_dict().items()), "the model is unchanged"
-    assert not net.training
+    assert [module.training for module in net.modules()] == modes
+    assert [p.requires_grad for p in net.parameters()] == [False] + [True] * (len(list(net.parameters())) - 1)
+    assert all(p.grad is None for p in list(net.parameters())[:-1]) and list(net.parameters())[-1].grad.eq(1).all()
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+class Headed(nn.Module):
+    """A network with an auxiliary head, which runs in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6)
+        self.head, self.aux_norm, self.aux = nn.Conv2d(6, 4, 1, bias=False), nn.BatchNorm2d(4), nn.Linear(4, 10)
+        self.classifier = nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        main = self.classifier(x.mean((2, 3)))
+        return (main, self.aux(torch.relu(self.aux_norm(self.head(x))).mean((2, 3)))) if self.training else main
+
+
+@pytest.mark.parametrize("name", plugins.available(plugins.CRITERIA))
+def test_auxiliary_heads_are_scored_and_change_nothing(name, digits):
+    given, _ = problem(Headed().eval(), digits)
+    scores = plugins.load(plugins.CRITERIA, name).score(given)
+    assert {group: len(values) for group, values in scores.items()} == {"conv": 6, "head": 4}
+    assert all(values.isfinite().all() for values in scores.values())
 
 
 def test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group(digits):
@@ -71,6 +117,16 @@ def test_thinet_of_a_linear_layer_behind_a_flatten_sums_the_positions():
     weight = model[2].weight.detach().reshape(5, 3, 4)
     costs = (torch.einsum("ncp,ocp->noc", inputs, weight) ** 2).sum((0, 1))
     assert int(order.argmin()) == int(costs.argmin())
+
+
+def test_thinet_sequential_scores_each_group_on_what_is_left(digits):
+    net = build("plain", 4)
+    given, _ = problem(net, digits)
+    found = importlib.import_module("baselines.thinet_sequential").score(given)
+    first, second = given.groups[:2]
+    silence(net, first, kept_channels(found[first.name], given.keep[first.name]))
+    rows = sampled_rows(net, tuple(consumer.name for consumer in second.consumers), given.images, 0)
+    assert torch.equal(found[second.name], removal_order(net, second, rows))
 
 
 def test_nisp_rescored_in_one_step_chooses_like_nisp(digits):

@@ -101,7 +101,7 @@ def test_a_small_suite_expands_to_its_grid(tmp_path):
         (["datasets", 0, "image_size"], 64, ["datasets.0", "'digits' has images of one size only"]),
         (["datasets"], [{"name": "imagenet", "image_size": 2}], ["datasets.0.image_size", "8"]),
         (["datasets"], [{"name": "digits"}, {"name": "digits", "split_seed": 1}], ["datasets", "digits", "twice"]),
-        (["methods", "nisp", "criterion"], "nips", ["methods.nisp", "'nips'", "nisp, nisp_permuted"]),
+        (["methods", "nisp", "criterion"], "nips", ["methods.nisp", "'nips'", "lbl, nisp, nisp_mag"]),
         (["methods", "nisp", "options"], {"alpah": 1}, ["no option 'alpah'", "alpha, variant, joint"]),
         (["methods", "nisp", "recovery"], "pray", ["methods.nisp.recovery", "'pray'", "recalibrate"]),
         (["methods", "nisp", "reconstruction"], "ls", ["methods.nisp.reconstruction", "least_squares"]),

@@ -7,7 +7,7 @@ from torch import nn
 from bench.contract import kept_channels, silence
 from bench.errors import UserError
 from bench.patches import sampled_rows
-from bench.reconstruction import least_squares, refit, surviving_inputs
+from bench.reconstruction import RIDGE, RIDGES, least_squares, refit, surviving_inputs
 from bench.surgery import prune
 from tests.conftest import build, problem
 
@@ -41,8 +41,6 @@ def test_refit_is_ridge_regression():
     left = refit(model, "2", kept, target, images, 0)
     x = original[:2](images).detach()[:, kept]
     y = original(images).detach()
-    from bench.reconstruction import RIDGE
-
     centred = x - x.mean(0)
     ridge = RIDGE * (centred**2).sum(0).mean()
     start = original[2].weight.detach()[:, kept]
@@ -64,9 +62,11 @@ def test_least_squares_lowers_the_error_of_every_layer(model, digits):
     for group in given.groups:
         silence(silenced, group, kept[group.name])
     before = copy.deepcopy(silenced)
-    errors = least_squares(net, silenced, given.groups, kept, given.images, 0)
-    assert errors.keys() == {c.name for group in given.groups for c in group.consumers}
-    assert all(0 <= error < 1 for error in errors.values())
+    validation = digits.validation.images[:100]
+    refits = least_squares(net, silenced, given.groups, kept, given.images, validation, 0)
+    assert {refit.layer for refit in refits} == {c.name for group in given.groups for c in group.consumers}
+    assert all(0 <= refit.error < min(1, refit.error_before) for refit in refits)
+    assert all(refit.ridge in RIDGES and refit.validation_error < 1.5 for refit in refits)
     with torch.no_grad():
         outputs = [m(given.images) for m in (net, before, silenced, prune(silenced, parts, kept))]
     assert (outputs[2] - outputs[0]).norm() < 0.7 * (outputs[1] - outputs[0]).norm()
@@ -78,7 +78,27 @@ def test_nothing_pruned_changes_nothing(digits):
     given, _ = problem(net, digits)
     kept = {group.name: torch.arange(group.channels) for group in given.groups}
     refitted = copy.deepcopy(net)
-    least_squares(net, refitted, given.groups, kept, given.images, 0)
+    least_squares(net, refitted, given.groups, kept, given.images, digits.validation.images[:50], 0)
     for name, tensor in net.state_dict().items():
         torch.testing.assert_close(refitted.state_dict()[name], tensor, rtol=1e-2, atol=1e-3)
     assert surviving_inputs("3", given.groups, kept).tolist() == list(range(16))
+
+
+def test_the_ridge_is_the_one_with_the_least_error_on_validation_images(digits):
+    """Few calibration images against many inputs: the least error on them is no guide, and is not taken as one."""
+    net = build("lenet", None)
+    given, _ = problem(net, digits, count=12)
+    kept = {group.name: torch.arange(given.keep[group.name]) for group in given.groups}
+    refits = {}
+    for ridges in (RIDGES, *((ridge,) for ridge in RIDGES)):
+        silenced = copy.deepcopy(net)
+        for group in given.groups:
+            silence(silenced, group, kept[group.name])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("bench.reconstruction.RIDGES", ridges)
+            args = (net, silenced, given.groups, kept, given.images, digits.validation.images[:100], 0)
+            refits[ridges] = least_squares(*args)[0]
+    alone = {ridge: refits[(ridge,)] for ridge in RIDGES}
+    assert refits[RIDGES] == min(alone.values(), key=lambda refit: refit.validation_error)
+    assert refits[RIDGES].ridge > RIDGES[0], "the smallest ridge always fits the calibration images best"
+    assert min(alone, key=lambda ridge: alone[ridge].error) == RIDGES[0]

@@ -48,7 +48,7 @@ def test_broken_weights_count_as_missing(tmp_path, digits, damage):
 def test_records_come_back_only_under_their_digest_and_whole(tmp_path):
     file = tmp_path / "r.json"
     row, curve = {"top1_final": 1 / 3, "ware": float("nan")}, [{"epoch": 0, "test_top1": 9.5}]
-    save_record(file, "abc", row, curve, {"commit": "c"})
+    save_record(file, "abc", {"row": row, "curve": curve}, {"commit": "c"})
     record = load_record(file, "abc")
     assert record is not None and record["row"]["top1_final"] == 1 / 3 and record["curve"][0]["test_top1"] == 9.5
     assert load_record(file, "other") is None

@@ -96,7 +96,7 @@ def test_rounding_and_at_least_one_channel(channels, ratio, nearest, down):
 
 
 def test_an_unknown_pattern_is_told_with_layers_there_are():
-    with pytest.raises(UserError, match=r"variant 'small': no layer of resnet-8 .* matches 'conv9' .*stem"):
+    with pytest.raises(UserError, match=r"variant 'small' of resnet-8: no layer .* matches 'conv9' .*stem"):
         variant_plan(groups((("stem",), 4)), variant(ratios={"*": 0.1, "conv9": 0.5}))
 
 

@@ -41,7 +41,8 @@ def table(gain, noise=0.3, **columns):
     rng = np.random.default_rng(0)
     rows = [
         {
-            "dataset": "digits", "model": "plain", "depth": depth, "seed": seed, "method": method, "ratio": ratio,
+            "dataset": "digits", "model": "plain", "depth": depth, "seed": seed, "method": method,
+            "plan": "uniform", "ratio": ratio,
             "recovery": "none", "top1_base": 81.0,
             "top1_final": 80 - gain(method, depth, ratio) + noise * rng.normal(),
             "ware": 0.5 + 0.1 * depth * (method != "nisp") + 0.01 * rng.normal(),

@@ -2,7 +2,7 @@
 
 
 rule collect:
-    """One table of all runs and one of all learning curves."""
+    """One table of all runs, one of all learning curves, and one of what least squares left in each layer."""
     input:
         suite=SUITE_FILE,
         batches=batch_files,
@@ -10,6 +10,7 @@ rule collect:
     output:
         runs=f"{ROOT}/tables/runs.csv",
         curves=f"{ROOT}/tables/curves.csv",
+        refits=f"{ROOT}/tables/refits.csv",
         provenance=f"{ROOT}/tables/provenance.json",
     log:
         f"{ROOT}/logs/collect.log",
@@ -22,13 +23,14 @@ rule collect:
 
 
 rule analyse:
-    """Verdicts on the suite's questions, and how stable the rankings are."""
+    """Verdicts on the suite's questions, how stable the rankings are, and what the accuracy is due to."""
     input:
         suite=SUITE_FILE,
         runs=rules.collect.output.runs,
     output:
         verdicts=f"{ROOT}/tables/verdicts.csv",
         stability=f"{ROOT}/tables/stability.csv",
+        effects=f"{ROOT}/tables/effects.csv",
         text=f"{ROOT}/tables/verdicts.txt",
     log:
         f"{ROOT}/logs/analyse.log",
@@ -38,6 +40,7 @@ rule analyse:
         code=fingerprint(
             (
                 "bench/answers.py",
+                "bench/effects.py",
                 "bench/stability.py",
                 "bench/statistics.py",
                 "bench/verdicts.py",
@@ -51,6 +54,7 @@ FIGURE_TABLES = [
     rules.collect.output.runs,
     rules.collect.output.curves,
     rules.analyse.output.verdicts,
+    rules.analyse.output.effects,
 ]
 
 

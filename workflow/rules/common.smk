@@ -15,6 +15,8 @@ except UserError as error:
 
 ROOT = f"{config['results']}/{SUITE.suite}"
 STARTED = time.time()
+# Snakemake knows by itself only when the plan is made.
+DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
 
 # Jobs that run networks take a GPU each where there are any here; on a cluster the profile says how many they take.
 GPU = int(
@@ -31,12 +33,18 @@ wildcard_constraints:
     label=r"[^/]+",
     seed=r"\d+|all",
     method=r"[^/]+",
-    ratio=r"[0-9.]+|all",
+    ratio=r"[^/]+",
 
 
 def batch_files(wildcards):
     """The mark of every prune job."""
     return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.prune_jobs]
+
+
+def allocated_batch_files(wildcards):
+    """The marks of those jobs whose networks' shapes are known only afterwards."""
+    jobs = dict.fromkeys(SUITE.job_of(run) for run in SUITE.allocated_runs)
+    return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in jobs]
 
 
 def data_files(wildcards):
@@ -79,6 +87,12 @@ def table1_code():
         str(file.relative_to(folder)) for file in folder.glob("bench/models/*.py")
     ]
     return "bench/table1.py", *sorted(models)
+
+
+def print_estimate():
+    """How long the suite would keep a GPU, for a dry run."""
+    costs = loaded(COSTS, CostTable, "cost table")
+    print(as_sentence(SUITE, estimated(SUITE, costs)), file=sys.stderr)
 
 
 def print_answer():

@@ -65,6 +65,7 @@ rule latency:
     """Measure latencies, with the machine to itself."""
     input:
         data_files,
+        allocated_batch_files,
     output:
         f"{ROOT}/latency.json",
     log:

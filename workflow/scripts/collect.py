@@ -13,7 +13,8 @@ with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))
     latencies = read_json_if_valid(Path(snakemake.input.latency[0]))["rows"]
     records = all_records(suite, Store(Path(snakemake.config["results"], suite.suite)))
-    runs, curves = tables.collected(suite, records, latencies)
+    runs, curves, refits = tables.collected(suite, records, latencies)
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
+    tables.write(refits, tables.REFITS, Path(snakemake.output.refits))
     write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite), records.values()))

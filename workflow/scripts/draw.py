@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bench import tables
 from bench.config import load_suite
+from bench.effects import EFFECTS
 from bench.figures import draw_all
 from bench.figures._results import Results
 from bench.job import job
@@ -16,5 +17,6 @@ with job(snakemake.log[0]):
         runs=tables.labelled(tables.read(root / "tables/runs.csv", tables.RUNS)),
         curves=tables.labelled(tables.read(root / "tables/curves.csv", tables.CURVES)),
         verdicts=tables.read(root / "tables/verdicts.csv", tables.VERDICTS),
+        effects=tables.read(root / "tables/effects.csv", EFFECTS),
     )
     draw_all(results, root / "figures")

@@ -1,0 +1,101 @@
+"""Where the responses of layers are, and what they are over many images.
+
+A layer's response is its output, behind the batch norm that directly reads it, if there is one: removing a channel
+removes that.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+from bench.contract import Problem, evaluating
+
+BATCH = 32
+"""Images that are in memory at once: at 224 pixels, few."""
+
+
+def producers(problem: Problem) -> tuple[str, ...]:
+    """All layers that write a group's channels, once each."""
+    return tuple({producer.name: None for group in problem.groups for producer in group.producers})
+
+
+@torch.no_grad()
+def sites(problem: Problem) -> dict[str, str]:
+    """Layer that writes a group -> the module whose output is its response: its batch norm, or itself.
+
+    Layers that do not run in eval mode (auxiliary heads) are not in it.
+    """
+    model = problem.model
+    found: dict[str, str] = {}
+    written: dict[int, tuple[str, Tensor]] = {}
+
+    def wrote(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            found[name] = name
+            written[id(output)] = name, output  # held, so that no other tensor gets its id
+
+        return note
+
+    def read(norm: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if id(inputs[0]) in written:
+                found[written[id(inputs[0])][0]] = norm
+
+        return note
+
+    handles = [model.get_submodule(name).register_forward_hook(wrote(name)) for name in producers(problem)]
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            handles.append(module.register_forward_pre_hook(read(name)))
+    _run(model, [problem.images[:1]], handles)
+    return found
+
+
+def scales(problem: Problem) -> dict[str, Tensor]:
+    """Layer that writes a group -> the scale, shape (outputs,), of the batch norm behind it, if it has one."""
+    model = problem.model
+    behind = {name: model.get_submodule(site) for name, site in sites(problem).items() if site != name}
+    return {name: norm.weight.detach() for name, norm in behind.items() if isinstance(norm.weight, Tensor)}
+
+
+@torch.no_grad()
+def mean_over_images(
+    problem: Problem, images: int, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
+) -> dict[str, Tensor]:
+    """Layer that writes a group -> mean of ``reduce`` over the first so many calibration images, shape (outputs,).
+
+    ``reduce`` is given rectified responses, shape (n, outputs, ...), and sums over images. Calibration images are in
+    random order. A layer that the network does not run has zeros.
+    """
+    model, chosen = problem.model, problem.images[:images]
+    places = sites(problem)
+    sizes = {name: len(model.get_parameter(f"{name}.weight")) for name in producers(problem)}
+    sums = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+
+    def add(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            values = output.movedim(channel_axis(model, name), 1)
+            sums[name] += reduce(torch.relu(values)).double().cpu()
+
+        return note
+
+    handles = [model.get_submodule(site).register_forward_hook(add(name)) for name, site in places.items()]
+    _run(model, chosen.split(batch), handles)
+    return {name: total / len(chosen) for name, total in sums.items()}
+
+
+def channel_axis(model: nn.Module, layer: str) -> int:
+    """Dimension of a layer's output that its channels are in."""
+    return -1 if isinstance(model.get_submodule(layer), nn.Linear) else 1
+
+
+def _run(model: nn.Module, batches: Iterable[Tensor], handles: list[torch.utils.hooks.RemovableHandle]) -> None:
+    """Send images through the network in eval mode, then take the hooks away."""
+    try:
+        with evaluating(model):
+            for images in batches:
+                model(images)
+    finally:
+        for handle in handles:
+            handle.remove()

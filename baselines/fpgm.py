@@ -1,0 +1,24 @@
+"""FPGM: filters near the geometric median of their layer go, as the others can stand in for them (He et al. 2019).
+
+Equation: score_i = Σ over layers that write the channel: Σ_j ‖filter_i − filter_j‖₂
+Data: none but the weights.
+Cost: channels² times the length of a filter.
+Deviations: a coupled group's layers are added up; the publication takes each by itself.
+Pinned by: tests/baselines/test_rankings.py::test_fpgm_is_the_sum_of_distances_over_all_filters
+"""
+
+import torch
+from torch import Tensor
+
+from bench.contract import Problem, Producer, Scores
+
+
+def score(problem: Problem) -> Scores:
+    """Sum of distances to all filters of the layer, over all layers that write a channel."""
+
+    def distances(producer: Producer) -> Tensor:
+        weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+        filters = weight[producer.outputs.to(weight.device)].flatten(1).double()
+        return torch.cdist(filters, filters).sum(1).cpu()
+
+    return {group.name: torch.stack([distances(each) for each in group.producers]).sum(0) for group in problem.groups}

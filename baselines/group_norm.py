@@ -1,0 +1,33 @@
+"""Group norm: all weights that would go with a channel (DepGraph, Fang et al. 2023).
+
+Equation: score = Σ over weights that write the channel, weights that read it, and scales of its batch norms: w²
+Data: none but the weights.
+Cost: reading the weights, and a forward pass of one image, which finds the batch norms.
+Deviations: the network is trained without the publication's sparsity term. Batch norms count that directly follow a
+    layer that writes the channel; others, as in pre-activation networks, do not.
+Pinned by: tests/baselines/test_rankings.py::test_group_norm_is_torch_prunings
+"""
+
+import torch
+
+from baselines._responses import scales
+from bench.contract import Problem, Scores
+
+
+def score(problem: Problem) -> Scores:
+    """Sum of squares of the weights that write a channel, that read it, and of its batch norms' scales."""
+    gammas = scales(problem)
+    scores: Scores = {}
+    for group in problem.groups:
+        total = torch.zeros(group.channels, dtype=torch.float64)
+        for producer in group.producers:
+            weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+            total += producer.per_channel(weight.double().square().flatten(1).sum(1)).cpu()
+            if producer.name in gammas:
+                total += producer.per_channel(gammas[producer.name].double().square()).cpu()
+        for consumer in group.consumers:
+            weight = problem.model.get_parameter(f"{consumer.name}.weight").detach()
+            columns = weight.double().square().transpose(0, 1).flatten(1).sum(1)
+            total += columns[consumer.inputs.to(columns.device)].sum(1).cpu()
+        scores[group.name] = total
+    return scores

@@ -1,0 +1,115 @@
+"""Channel pruning by Lasso: few channels, weighed, that make what the next layers compute (He et al. 2017).
+
+Equation: min over β of ‖Y − Σ_i β_i Z_i‖² / 2N + λ ‖β‖₁;  score = |β_i|, with the largest λ that leaves enough β ≠ 0;
+    Z_i is a channel's part of the outputs of the layers that read it, in the network as pruned so far;
+    Y is the original network's outputs of these layers, less what other channels and the bias make
+Data: calibration images, without labels; five random positions of each map.
+Cost: a forward pass of the calibration images a group, and up to 30 Lasso fits of as many unknowns as channels.
+Deviations: the penalty is bisected from the start, not doubled first. The fits use the normal equations of all
+    sampled outputs. If several β vanish at once, the fit with more left counts and its largest |β| are kept; if too few
+    ever count (dead channels), the rest are kept in order. β itself is not multiplied into the weights, and these are
+    not re-solved, but with ``refit_layers`` and by the reconstruction least_squares. The layers that read a coupled
+    group are added up; the publication prunes no residual stream.
+Pinned by: tests/baselines/test_rankings.py::test_lassos_normal_equations_and_choice_are_those_of_all_rows,
+    tests/baselines/test_rankings.py::test_lasso_finds_the_best_subset_where_channels_do_not_overlap,
+    tests/baselines/test_rankings.py::test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original
+"""
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from sklearn.linear_model import Lasso
+from torch import Tensor, nn
+
+from baselines._greedy import gram
+from bench.contract import Group, Problem, Scores, kept_channels, silence
+from bench.patches import Rows, sampled_rows
+from bench.reconstruction import refit, surviving_inputs
+
+SMALLEST = 1e-6
+"""The smallest penalty that is tried, relative to the one at which every weight vanishes."""
+
+BISECTIONS = 30
+
+
+def score(problem: Problem, refit_layers: bool = False) -> Scores:
+    """|weight| of each channel in the sparsest combination that still keeps enough channels.
+
+    refit_layers  re-solve a group's readers before the next group is chosen
+    """
+    model = copy.deepcopy(problem.model)
+    readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
+    targets = sampled_rows(problem.model, readers, problem.images, problem.seed)
+    scores: Scores = {}
+    kept = {}
+    for group in problem.groups:
+        layers = tuple(consumer.name for consumer in group.consumers if consumer.name in targets)
+        rows = sampled_rows(model, layers, problem.images, problem.seed)
+        products, moments = system(model, group, rows, targets)
+        scores[group.name] = selection(products, moments, problem.keep[group.name]).abs()
+        kept[group.name] = kept_channels(scores[group.name], problem.keep[group.name])
+        silence(model, group, kept[group.name])
+        for layer in layers if refit_layers else ():
+            inputs = surviving_inputs(layer, problem.groups, kept)
+            refit(model, layer, inputs, targets[layer], problem.images, problem.seed)
+    return scores
+
+
+def system(
+    model: nn.Module, group: Group, rows: Mapping[str, Rows], targets: Mapping[str, Rows]
+) -> tuple[Tensor, Tensor]:
+    """Normal equations of: channels' parts of their readers' outputs, weighed, to make the target.
+
+    Products of parts, shape (channels, channels), and of parts with the target, shape (channels,), summed over rows,
+    outputs and readers, float64. The target is the original output less all that other channels and the bias make.
+    """
+    products = torch.zeros(group.channels, group.channels, dtype=torch.float64)
+    moments = torch.zeros(group.channels, dtype=torch.float64)
+    for consumer in group.consumers:
+        name, read = consumer.name, consumer.inputs.flatten()
+        if name not in rows:  # an auxiliary head, which does not run
+            continue
+        weight = model.get_parameter(f"{name}.weight").detach()
+        weight = weight.reshape(len(weight), rows[name].inputs.shape[1], -1)[:, read].double().flatten(1)
+        taps = rows[name].inputs[:, read].double().flatten(1)
+        own = taps @ weight.T
+        wanted = targets[name].outputs.double() - rows[name].outputs.double() + own
+        parts = (wanted.T @ taps) * weight
+        moments += parts.sum(0).reshape(group.channels, -1).sum(1).cpu()
+        products += gram(model, name, consumer.inputs, rows[name])
+    return products, moments
+
+
+def selection(products: Tensor, moments: Tensor, keep: int) -> Tensor:
+    """Weights of the channels, shape (channels,), of which at least ``keep`` are not 0, and as few more as can be.
+
+    Where several channels vanish at once, these are the weights just before; where fewer than ``keep`` ever count, the
+    weights at the smallest penalty.
+    """
+    values, vectors = torch.linalg.eigh(products)
+    used = values > 1e-12 * values[-1]
+    if not used.any():
+        return torch.zeros_like(moments)
+    # A design of one row a channel that has the same normal equations as all rows and outputs of the readers.
+    roots = values[used].sqrt()
+    design = (roots[:, None] * vectors[:, used].T).numpy()
+    target = (vectors[:, used].T @ moments / roots).numpy()
+    lasso = Lasso(fit_intercept=False, warm_start=True, max_iter=10_000)
+
+    def weights(penalty: float) -> Tensor:
+        return torch.from_numpy(lasso.set_params(alpha=penalty).fit(design, target).coef_.copy())
+
+    high = moments.abs().max().item() / len(design)  # where the last weight vanishes
+    low = SMALLEST * high
+    found = None
+    for _ in range(BISECTIONS):
+        middle = (low * high) ** 0.5
+        tried = weights(middle)
+        if tried.count_nonzero() < keep:
+            high = middle
+            continue
+        low, found = middle, tried
+        if tried.count_nonzero() == keep:
+            break
+    return weights(low) if found is None else found

@@ -1,0 +1,56 @@
+"""OBD-C: how much the loss would grow, to second order, without a channel's weights (Wang et al. 2019, EigenDamage).
+
+Equation: score = ½ Σ over weights w that write the channel: w² F_ww, with F_ww = mean over images of (∂L/∂w)²
+Data: calibration images; the labels are drawn from the network's own predictions, as the Fisher matrix has it.
+Cost: one forward and backward pass an image, one at a time, at most 256 by default.
+Deviations: the diagonal of the Fisher matrix in place of the Hessian's, as the publication's baseline. Biases and batch
+    norms do not count. A coupled group's layers are added up.
+Pinned by: tests/baselines/test_rankings.py::test_obd_c_is_torch_prunings
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from baselines._responses import BATCH, producers
+from bench.contract import Problem, Scores, evaluating
+
+
+def score(problem: Problem, images: int = 256) -> Scores:
+    """Half the sum of squared weights times their curvature, over all layers that write a channel.
+
+    images  calibration images, at most, that the curvature is measured on, one backward pass each
+    """
+    model, chosen = problem.model, problem.images[:images]
+    weights = {f"{name}.weight": model.get_parameter(f"{name}.weight").detach() for name in producers(problem)}
+    curvature = {name: torch.zeros_like(weight, dtype=torch.float64) for name, weight in weights.items()}
+    with evaluating(model):
+        for image, label in zip(chosen, drawn_labels(problem, chosen), strict=True):
+            for name, gradient in _gradients(problem, weights, image, label).items():
+                curvature[name] += gradient.double().square()
+    scores: Scores = {}
+    for group in problem.groups:
+        scores[group.name] = torch.zeros(group.channels, dtype=torch.float64)
+        for producer in group.producers:
+            name = f"{producer.name}.weight"
+            costs = weights[name].double().square() * curvature[name] / (2 * len(chosen))
+            scores[group.name] += producer.per_channel(costs.flatten(1).sum(1)).cpu()
+    return scores
+
+
+@torch.no_grad()
+def drawn_labels(problem: Problem, images: Tensor) -> Tensor:
+    """One class for each image, drawn from the network's own prediction: with these, the Fisher matrix is exact."""
+    with evaluating(problem.model):
+        logits = torch.cat([problem.model(some) for some in images.split(BATCH)])
+    return torch.multinomial(logits.double().softmax(1).cpu(), 1, generator=problem.generator())[:, 0]
+
+
+@torch.enable_grad()
+def _gradients(problem: Problem, weights: dict[str, Tensor], image: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """Of one image's cross-entropy, by copies of the weights, so that the model's own gradients are not touched."""
+    copies = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    loss = F.cross_entropy(functional_call(problem.model, copies, (image[None],)), label[None].to(image.device))
+    found = torch.autograd.grad(loss, list(copies.values()), allow_unused=True)
+    return {name: torch.zeros_like(copies[name]) if g is None else g for name, g in zip(copies, found, strict=True)}

@@ -1,0 +1,66 @@
+"""Taylor: how much the loss would change, to first order, without a channel (Molchanov et al. 2019).
+
+Equation: score = mean over images of (∂L/∂g)²;  g = 1 is a gate, a factor on all responses of the channel,
+    so ∂L/∂g = Σ over positions of response times gradient
+Data: calibration images with their labels; L is an image's cross-entropy.
+Cost: one forward and backward pass of the calibration images.
+Deviations: gates are behind batch norm, as the publication's best variant has them. A coupled group's channel has one
+    gate on all its layers, so their parts add up before they are squared. The squares are of single images, not of
+    batches, so the batch size does not matter. One scoring, without training in between.
+Pinned by: tests/baselines/test_rankings.py::test_taylor_is_the_derivative_by_a_factor_on_all_that_writes_a_channel
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from baselines._responses import BATCH, channel_axis, sites
+from bench.contract import Problem, Scores, evaluating
+
+
+def score(problem: Problem) -> Scores:
+    """Mean over images of the squared derivative of the loss by a gate on all of the channel's responses."""
+    squares = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
+    places = sites(problem)
+    with evaluating(problem.model):
+        for images, labels in zip(problem.images.split(BATCH), problem.labels.split(BATCH), strict=True):
+            for name, gradient in _gradients(problem, places, images, labels).items():
+                squares[name] += gradient.double().square().sum(0).cpu()
+    return {name: total / len(problem.images) for name, total in squares.items()}
+
+
+@torch.enable_grad()
+def _gradients(problem: Problem, places: dict[str, str], images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Group -> derivative of each image's cross-entropy by the gate of each channel, shape (n, channels).
+
+    A gate is a factor, which is 1. A coupled group's channel has one gate, on all that its layers write.
+    """
+    model = problem.model
+    gates = {
+        group.name: torch.ones(len(images), group.channels, dtype=images.dtype, device=images.device).requires_grad_()
+        for group in problem.groups
+    }
+    factors: dict[str, Tensor] = {}
+    for group in problem.groups:
+        for producer in group.producers:
+            whole = images.new_ones(len(images), len(model.get_parameter(f"{producer.name}.weight")))
+            gate = gates[group.name].repeat_interleave(producer.outputs.shape[1], 1)
+            outputs = producer.outputs.flatten().to(images.device)
+            factors[producer.name] = factors.get(producer.name, whole).index_copy(1, outputs, gate)
+
+    def gated(name: str, output: Tensor) -> Tensor:
+        channels_last = output.movedim(channel_axis(model, name), -1)
+        factor = factors[name].reshape(len(images), *[1] * (output.dim() - 2), -1)
+        return (channels_last * factor).movedim(-1, channel_axis(model, name))
+
+    handles = [
+        model.get_submodule(site).register_forward_hook(lambda _, __, output, name=name: gated(name, output))
+        for name, site in places.items()
+    ]
+    try:
+        loss = F.cross_entropy(model(images), labels, reduction="sum")
+    finally:
+        for handle in handles:
+            handle.remove()
+    found = torch.autograd.grad(loss, list(gates.values()), allow_unused=True)
+    return {name: torch.zeros_like(gates[name]) if g is None else g for name, g in zip(gates, found, strict=True)}

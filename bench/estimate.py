@@ -1,0 +1,104 @@
+"""How many GPU hours a suite's trainings take, roughly, and before anything is built."""
+
+from dataclasses import dataclass
+
+from bench.plugins import ROOT
+from bench.specs import ModelSpec, Strict
+from bench.suite import Run, Suite
+
+COSTS = ROOT / "config" / "costs.yaml"
+
+
+class Device(Strict):
+    """What one GPU does in training: multiply-accumulates a second, and seconds that a step takes at least."""
+
+    macs_per_second: float
+    seconds_per_step: float
+
+
+class Data(Strict):
+    """A data set's training images and their side in pixels."""
+
+    images: int
+    side: int
+
+
+class CostTable(Strict):
+    """config/costs.yaml; ``macs``: label@side -> multiply-accumulates of one image."""
+
+    device: Device
+    datasets: dict[str, Data]
+    macs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """GPU hours of the trainings, how many trainings there are, and what could not be counted."""
+
+    hours: float
+    trainings: int
+    unknown: tuple[str, ...]
+
+
+def estimated(suite: Suite, costs: CostTable) -> Estimate:
+    """Hours of all trainings of a suite: base networks, fine-tuning and training from scratch.
+
+    An image costs three forward passes. A uniformly pruned network has about (1 - ratio)^2 of the MACs, one by a budget
+    of MACs 1 - ratio; what a plan by layers leaves is not known here, and taken as the whole.
+    """
+    seconds, trainings = 0.0, 0
+    unknown: dict[str, None] = {}
+
+    def add(dataset: str, model: ModelSpec, epochs: float, left: float) -> None:
+        nonlocal seconds, trainings
+        trainings += 1
+        spec, data = suite.dataset(dataset), costs.datasets.get(dataset)
+        side = spec.image_size or (data.side if data else 0)
+        macs = costs.macs.get(f"{model.label}@{side}")
+        if data is None or macs is None:
+            unknown[f"{model.label} on {dataset}"] = None
+            return
+        steps = epochs * data.images / suite.recipe(model).batch_size
+        computing = epochs * data.images * 3 * macs * left / costs.device.macs_per_second
+        seconds += max(computing, steps * costs.device.seconds_per_step)
+
+    for base in dict.fromkeys((run.dataset, run.model, run.seed) for run in suite.runs):
+        if suite.recipe(base[1]).weights is None:
+            add(base[0], base[1], suite.recipe(base[1]).epochs, 1.0)
+    for run in suite.runs:
+        left = macs_left(suite, run)
+        for epochs in epochs_of_trainings(suite, run, left):
+            add(run.dataset, run.model, epochs, left)
+    return Estimate(seconds / 3600, trainings, tuple(unknown))
+
+
+def macs_left(suite: Suite, run: Run) -> float:
+    plan = suite.plans[run.plan]
+    if plan.budget == "macs":
+        return 1 - run.ratio
+    return (1 - run.ratio) ** 2 if run.plan == "uniform" else 1.0
+
+
+def epochs_of_trainings(suite: Suite, run: Run, left: float) -> list[float]:
+    """Epochs of each training of a run."""
+    base, finetuning = suite.recipe(run.model), suite.finetuning(run.model)
+    epochs: dict[str, list[float]] = {
+        "none": [],
+        "recalibrate": [],
+        "finetune": [finetuning.epochs],
+        "finetune_tuned": [finetuning.epochs] * len(finetuning.tuned_factors),
+        "scratch_paper": [finetuning.epochs],
+        "scratch_e": [base.epochs],
+        "scratch_b": [base.epochs * min(1 / left, suite.scratch_b_limit)],
+    }
+    return epochs[suite.methods[run.method].recovery]
+
+
+def as_sentence(suite: Suite, estimate: Estimate) -> str:
+    """What a dry run says of the suite."""
+    text = (
+        f"suite {suite.suite}: {len(suite.runs):,} runs in {len(suite.prune_jobs):,} jobs, "
+        f"{estimate.trainings:,} trainings, about {estimate.hours:,.{0 if estimate.hours >= 10 else 1}f} GPU hours "
+        f"(an estimate from config/costs.yaml: training alone, one assumed GPU)"
+    )
+    return text + (f"; not counted: {', '.join(estimate.unknown)}" if estimate.unknown else "")

@@ -1,0 +1,43 @@
+"""Layer by layer: Inf-FS on each layer's own responses, the paper's baseline without propagation.
+
+Equation: score = Σ over tensors that are read of the group: Inf-FS(mean over positions of the tensor)
+Data: calibration images, without labels.
+Cost: one forward pass of the calibration images, and Inf-FS of every layer (channels² times images).
+Deviations: as we read the paper. A response is taken as the next layer reads it: behind batch norm, activation and
+    pooling, so that at the FRL the ranking is nisp's. A channel is one feature, its mean over positions (an Inf-FS of
+    all positions would not fit memory); this also where a map is flattened. A coupled group's score is the sum over the
+    tensors that are read of it, those that several layers read once. Nothing is reconstructed.
+Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the_final_layer,
+    tests/nisp/test_own_criteria.py::test_lbl_of_a_residual_net_counts_each_tensor_that_is_read_once
+"""
+
+import torch
+from torch import Tensor
+
+from bench.contract import Problem, Scores
+from nisp.inf_fs import inf_fs
+from nisp.readings import readings
+
+
+def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Scores:
+    """Inf-FS scores of what each group's readers read.
+
+    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    """
+    read = readings(problem.model, problem.groups, problem.images, _mean_over_positions)
+    scores: Scores = {}
+    for group in problem.groups:
+        tensors: list[Tensor] = []
+        for consumer in group.consumers:
+            columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
+            if read[consumer.name]:
+                features = consumer.per_channel(torch.cat(read[consumer.name]), columns).mean(-1)
+                if not any(torch.equal(features, other) for other in tensors):
+                    tensors.append(features)
+        ranked = [inf_fs(features, alpha, variant) for features in tensors]
+        scores[group.name] = sum(ranked, torch.zeros(group.channels, dtype=torch.float64))
+    return scores
+
+
+def _mean_over_positions(values: Tensor) -> Tensor:
+    return values.flatten(1, -2).mean(1) if values.dim() > 2 else values.clone()

@@ -1,0 +1,82 @@
+"""Response bound, an extension and not the paper's method: NISP's scores, times how large each response is.
+
+The paper bounds the error of the final responses by C · Σ_i r_i |x_i| (1 − s_i), and takes the activations |x_i|
+into the constant C. Here they stay, so the bound is tighter; what is kept makes its mean over images least.
+
+Equation: score = Σ over positions p of the tensors that are read of the channel: r_p · mean over images of |x_p|,
+    with r = nisp's scores of these tensors
+Data: calibration images, without labels.
+Cost: two forward passes of the calibration images, Inf-FS of the FRL, and one backward pass of the absolute network.
+Deviations: an extension of ours, not NISP. A response is taken as the next layer reads it: behind batch norm,
+    activation and pooling. With joint pruning, channels stop propagating where their group is read first.
+Pinned by: tests/nisp/test_own_criteria.py::test_response_bound_of_a_perceptron,
+    tests/nisp/test_own_criteria.py::test_response_bound_of_a_residual_net_adds_up_the_tensors_that_are_read
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from bench.contract import Consumer, Group, Problem, Scores, kept_channels
+from nisp.inf_fs import inf_fs
+from nisp.network import Trace, channel_axis, traced
+from nisp.readings import readings
+from nisp.responses import final_responses
+from nisp.scoring import checked, final_level, propagate_from
+from nisp.signals import Signal, undivided
+
+
+def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True) -> Scores:
+    """Sum over positions of NISP's score times the mean absolute response, over each tensor that is read of a group.
+
+    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    joint           pruned channels stop propagating, in the same pass
+    """
+    model, classifier = problem.model, problem.classifier
+    frl_scores = inf_fs(final_responses(model, problem.images, classifier), alpha, variant)
+    sums = readings(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
+    trace = traced(model, problem.images[:1])
+    level = final_level(trace, classifier)
+    scores: Scores = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
+    for group in problem.groups:
+        _listen(problem, group, trace, level, sums, scores, joint)
+    propagate_from(trace, model, classifier, frl_scores)
+    return checked(scores)
+
+
+def _listen(
+    problem: Problem,
+    group: Group,
+    trace: Trace,
+    level: int,
+    sums: dict[str, list[Tensor]],
+    scores: Scores,
+    joint: bool,
+) -> None:
+    """Add up a group's scores as they come to the tensors its readers read, and stop those of pruned channels."""
+    tensors: dict[Tensor, tuple[Consumer, Signal, Tensor]] = {}
+    for consumer in group.consumers:
+        runs = trace.runs.get(consumer.name, [])
+        for index, run in enumerate(runs):
+            mean = torch.stack(sums[consumer.name][index :: len(runs)]).sum(0) / len(problem.images)
+            tensors.setdefault(run.read.path, (consumer, run.read, mean))
+    factors = undivided([signal for _, signal, _ in tensors.values()], level)
+    waiting = len(tensors)
+
+    def arrived(consumer: Consumer, mean: Tensor, factor: float, score: Tensor) -> Tensor | None:
+        nonlocal waiting
+        axis = channel_axis(problem.model.get_submodule(consumer.name))
+        columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
+        bound = (score.movedim(axis, -1)[0] * mean).reshape(-1, mean.shape[-1]).sum(0)
+        scores[group.name] = scores[group.name] + factor * consumer.per_channel(bound, columns).sum(-1).cpu()
+        waiting -= 1
+        if waiting or not joint:
+            return None
+        kept = torch.zeros(group.channels, dtype=torch.bool)
+        kept[kept_channels(scores[group.name], problem.keep[group.name])] = True
+        places = consumer.per_channel(torch.arange(mean.shape[-1]), columns)[~kept].flatten()
+        return score.index_fill(axis, places.to(score.device), 0)
+
+    for (consumer, signal, mean), factor in zip(tensors.values(), factors, strict=True):
+        signal.path.register_hook(partial(arrived, consumer, mean, factor))
