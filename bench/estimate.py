@@ -73,6 +73,7 @@ def estimated(suite: Suite, costs: CostTable) -> Estimate:
 
 
 def macs_left(suite: Suite, run: Run) -> float:
+    """Share of the MACs that a run leaves, roughly."""
     plan = suite.plans[run.plan]
     if plan.budget == "macs":
         return 1 - run.ratio
