@@ -80,6 +80,15 @@ def steps_of(job):
     return done.returncode == 0
 
 
+def kill_what_is_left(folder):
+    """Processes of a lost node's jobs, which a SLURM without cgroups loses sight of."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            environment, command = ((entry / name).read_bytes() for name in ("environ", "cmdline"))
+            if b"SLURM_JOB_ID=" in environment and bytes(folder) in command:
+                subprocess.run([*ADMIN, "kill", "-KILL", entry.name], capture_output=True)
+
+
 def epochs_saved(checkpoint):
     try:
         return len(torch.load(checkpoint, weights_only=True)["curve"])
@@ -186,6 +195,7 @@ def test_whatever_happens_to_its_jobs_the_tables_are_those_of_a_local_run(projec
                 time.sleep(0.1)
         finally:
             process.terminate()
+            kill_what_is_left(project)
     output = log.read_text()
     assert process.wait() == 0, output
     assert not trouble.still, output
