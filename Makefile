@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check figures reference docs lock clean
+.PHONY: help setup reproduce test check audit figures reference docs lock clean
 PYTHON ?= python3
 CORES ?= all
 SUITE ?= embedded
@@ -30,6 +30,9 @@ check: setup  ## ruff, mypy, snakefmt and snakemake --lint
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
+
+audit: setup  ## look for known vulnerabilities of the locked requirements (asks a service on the internet)
+	uv tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 figures: setup  ## draw the figures again from the tables
 	snakemake --cores 1 figures

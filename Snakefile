@@ -6,14 +6,18 @@ import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import min_version, validate
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
 
-from bench.config import load_suite, loaded
+from bench.config import check_settings, load_suite, loaded
+from bench.dashboard import Dashboard
 from bench.devices import visible_gpus
 from bench.errors import UserError
 from bench.estimate import COSTS, CostTable, as_sentence, estimated
+from bench.files import check_writable
 from bench.plugins import fingerprint
 from bench.resources import memory_mb, runtime_minutes
 
@@ -42,6 +46,10 @@ rule tables:
 
 if DRY_RUN:
     print_estimate()
+
+
+onstart:
+    begin()
 
 
 onsuccess:

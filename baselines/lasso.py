@@ -4,21 +4,24 @@ Equation: min over β of ‖Y − Σ_i β_i Z_i‖² / 2N + λ ‖β‖₁;  sco
     Z_i is a channel's part of the outputs of the layers that read it, in the network as pruned so far;
     Y is the original network's outputs of these layers, less what other channels and the bias make
 Data: calibration images, without labels; five random positions of each map.
-Cost: a forward pass of the calibration images a group, and up to 30 Lasso fits of as many unknowns as channels.
-Deviations: the penalty is bisected from the start, not doubled first. The fits use the normal equations of all
-    sampled outputs. If several β vanish at once, the fit with more left counts and its largest |β| are kept; if too few
-    ever count (dead channels), the rest are kept in order. β itself is not multiplied into the weights, and these are
-    not re-solved, but with ``refit_layers`` and by the reconstruction least_squares. The layers that read a coupled
-    group are added up; the publication prunes no residual stream.
+Cost: a forward pass of the calibration images a group, and up to 40 Lasso fits of as many unknowns as channels.
+Deviations: the penalty is doubled until too few are left, then bisected, as published. The fits use the normal
+    equations of all sampled outputs, and stop after scikit-learn's 1,000 rounds. If several β vanish at once, the
+    fit with more left counts and its largest |β| are kept; if too few ever count (dead channels), the rest are kept
+    in order. β itself is not multiplied into the weights, and these are not re-solved, but with ``refit_layers``
+    and by the reconstruction least_squares. The layers that read a coupled group are added up; the publication
+    prunes no residual stream.
 Pinned by: tests/baselines/test_rankings.py::test_lassos_normal_equations_and_choice_are_those_of_all_rows,
     tests/baselines/test_rankings.py::test_lasso_finds_the_best_subset_where_channels_do_not_overlap,
     tests/baselines/test_rankings.py::test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original
 """
 
 import copy
+import warnings
 from collections.abc import Mapping
 
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 from torch import Tensor, nn
 
@@ -29,6 +32,9 @@ from bench.reconstruction import refit, surviving_inputs
 
 SMALLEST = 1e-6
 """The smallest penalty that is tried, relative to the one at which every weight vanishes."""
+
+FIRST = 1e-3
+"""The penalty that doubling begins at; below it is bisected down to the smallest."""
 
 BISECTIONS = 30
 
@@ -95,14 +101,18 @@ def selection(products: Tensor, moments: Tensor, keep: int) -> Tensor:
     roots = values[used].sqrt()
     design = (roots[:, None] * vectors[:, used].T).numpy()
     target = (vectors[:, used].T @ moments / roots).numpy()
-    lasso = Lasso(fit_intercept=False, warm_start=True, max_iter=10_000)
+    lasso = Lasso(fit_intercept=False, warm_start=True)
 
     def weights(penalty: float) -> Tensor:
-        return torch.from_numpy(lasso.set_params(alpha=penalty).fit(design, target).coef_.copy())
+        with warnings.catch_warnings():  # which channels are left is settled long before the last digits are
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return torch.from_numpy(lasso.set_params(alpha=penalty).fit(design, target).coef_.copy())
 
-    high = moments.abs().max().item() / len(design)  # where the last weight vanishes
-    low = SMALLEST * high
+    largest = moments.abs().max().item() / len(design)  # where the last weight vanishes
+    low, high = SMALLEST * largest, FIRST * largest
     found = None
+    while high < largest and (tried := weights(high)).count_nonzero() >= keep:
+        low, high, found = high, 2 * high, tried
     for _ in range(BISECTIONS):
         middle = (low * high) ** 0.5
         tried = weights(middle)

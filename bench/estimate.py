@@ -10,9 +10,9 @@ COSTS = ROOT / "config" / "costs.yaml"
 
 
 class Device(Strict):
-    """What one GPU does in training: multiply-accumulates a second, and seconds that a step takes at least."""
+    """What one GPU does in training: 10^12 multiply-accumulates a second, and seconds that a step takes at least."""
 
-    macs_per_second: float
+    tera_macs_per_second: float
     seconds_per_step: float
 
 
@@ -59,7 +59,7 @@ def estimated(suite: Suite, costs: CostTable) -> Estimate:
             unknown[f"{model.label} on {dataset}"] = None
             return
         steps = epochs * data.images / suite.recipe(model).batch_size
-        computing = epochs * data.images * 3 * macs * left / costs.device.macs_per_second
+        computing = epochs * data.images * 3 * macs * left / (1e12 * costs.device.tera_macs_per_second)
         seconds += max(computing, steps * costs.device.seconds_per_step)
 
     for base in dict.fromkeys((run.dataset, run.model, run.seed) for run in suite.runs):

@@ -1,23 +1,39 @@
-"""Files that are whole or absent: written beside their place, then moved there in one step."""
+"""Files that are whole or absent: written beside their place, then moved there in one step; and their checksums."""
 
 import contextlib
+import hashlib
 import json
-import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bench.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes ``path`` when the block ends well, and vanishes when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """A temporary path to write to; it becomes ``path`` when the block ends well, and vanishes when not.
+
+    UserError where it cannot be written: a full disk, a directory without permission.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """UserError if nothing can be written below ``folder``, which need not be there yet."""
+    with replacing(folder / ".writable") as temporary:
+        temporary.touch()
+    (folder / ".writable").unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -34,7 +50,53 @@ def read_json_if_valid(path: Path) -> Any:
         return None
 
 
+def write_sealed(path: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` as JSON, atomically, with the checksum ``sha256`` over it."""
+    write_json(path, {"sha256": _seal(content), **content})
+
+
+def read_sealed_if_valid(path: Path) -> dict[str, Any] | None:
+    """What ``write_sealed`` wrote, or None where the file is missing or differs from that in as much as a bit."""
+    content = read_json_if_valid(path)
+    if not isinstance(content, dict):
+        return None
+    seal = content.pop("sha256", None)
+    return content if seal == _seal(content) else None
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The same; UserError instead of None."""
+    content = read_sealed_if_valid(path)
+    if content is None:
+        raise UserError(f"{path} is missing or damaged (its checksum is another): delete it and run again")
+    return content
+
+
+def _seal(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, allow_nan=True).encode()).hexdigest()
+
+
 def write_text(path: Path, content: str) -> None:
     """Write a text file, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(content)
+
+
+def write_sum(path: Path) -> None:
+    """Write ``path``.sha256, which ``sha256sum --check`` reads too."""
+    write_text(_sum_file(path), f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n")
+
+
+def check_sum(path: Path) -> None:
+    """UserError if ``path`` is another than when its sum was written; a file without a sum is taken as it is."""
+    if not _sum_file(path).exists():
+        return
+    if _sum_file(path).read_text().split() != [hashlib.sha256(path.read_bytes()).hexdigest(), path.name]:
+        raise UserError(
+            f"{path} is damaged or was edited (its checksum is another): delete it and run again, "
+            f"or delete {_sum_file(path).name} to have it taken as it is"
+        )
+
+
+def _sum_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

@@ -13,6 +13,9 @@ from bench.errors import UserError
 POSITIONS_PER_IMAGE = 5
 """Output positions of a map that are sampled in each image."""
 
+BATCH_PIXELS = 2**22
+"""Pixels that go through the network at once: 83 images of 224 pixels a side, all calibration images of small ones."""
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -24,13 +27,23 @@ class Rows:
 
 @torch.no_grad()
 def sampled_rows(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: int) -> dict[str, Rows]:
-    """Layer name -> rows of that layer from one forward pass over ``images``.
+    """Layer name -> rows of that layer from a forward pass over ``images``, a batch at a time.
 
     The same ``seed`` samples the same positions of the same layer in every network of the same resolution. A linear
     layer has one row an image and one tap a feature.
 
     UserError for a grouped convolution.
     """
+    size = max(1, BATCH_PIXELS // images.shape[2:].numel())
+    parts = [_sampled(model, layers, batch, seed + 1_000_003 * i) for i, batch in enumerate(images.split(size))]
+    return {
+        name: Rows(torch.cat([part[name].inputs for part in parts]), torch.cat([part[name].outputs for part in parts]))
+        for name in parts[0]
+    }
+
+
+def _sampled(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: int) -> dict[str, Rows]:
+    """The rows of one batch."""
     rows: dict[str, Rows] = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:

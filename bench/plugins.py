@@ -32,21 +32,22 @@ def load(folders: tuple[str, ...], name: str) -> ModuleType:
     return importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
 
 
-def options(criterion: str) -> tuple[str, ...]:
-    """Names of the options that a criterion's ``score`` takes beside the problem."""
-    return _parameters(available(CRITERIA)[criterion], "score")[1:]
+def options(criterion: str) -> dict[str, str]:
+    """Name -> annotation of the options that a criterion's ``score`` takes beside the problem."""
+    return dict(_parameters(available(CRITERIA)[criterion], "score")[1:])
 
 
-def data_options(dataset: str) -> tuple[str, ...]:
-    """Names of the options that a data set's ``load`` takes beside the directory and the seed."""
-    return _parameters(available(DATASETS)[dataset], "load")[2:]
+def data_options(dataset: str) -> dict[str, str]:
+    """Name -> annotation of the options that a data set's ``load`` takes beside the directory and the seed."""
+    return dict(_parameters(available(DATASETS)[dataset], "load")[2:])
 
 
-def _parameters(file: Path, function: str) -> tuple[str, ...]:
+def _parameters(file: Path, function: str) -> list[tuple[str, str]]:
     for node in _parsed(file).body:
         if isinstance(node, ast.FunctionDef) and node.name == function:
-            return tuple(argument.arg for argument in node.args.args + node.args.kwonlyargs)
-    return ()
+            arguments = node.args.args + node.args.kwonlyargs
+            return [(a.arg, ast.unparse(a.annotation) if a.annotation else "") for a in arguments]
+    return []
 
 
 def depths(model: str) -> tuple[int, ...]:

@@ -1,14 +1,14 @@
 """The parts of a suite file: frozen objects that check what they are given."""
 
+import math
 from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench import plugins
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$", max_length=64)]
-Ratio = Annotated[float, Field(gt=0, lt=1)]
 Recovery = Literal["none", "recalibrate", "finetune", "finetune_tuned", "scratch_paper", "scratch_e", "scratch_b"]
 Reconstruction = Literal["none", "least_squares"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -24,10 +24,41 @@ METRICS = (
 )
 
 
-class Strict(BaseModel):
-    """Frozen, and no key that it does not know."""
+def _short(ratio: float) -> float:
+    """A ratio stands in the names of files, with six digits at most."""
+    if "e" in f"{ratio:g}" or float(f"{ratio:g}") != ratio:
+        raise ValueError(f"{ratio!r} has more than six digits, or is less than 0.0001")
+    return ratio
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+Ratio = Annotated[float, Field(gt=0, lt=1), AfterValidator(_short)]
+
+
+class Strict(BaseModel):
+    """Frozen, no key that it does not know, and no number that is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes and no, on and off as truth values, which would count as 1 and 0."""
+        given = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(item, bool) for item in given) and not _takes_truth(cls, info):
+            raise ValueError(f"yes and no, true and false, are no answer here (given: {value!r:.80})")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _of_sensible_size(cls, value: Any) -> Any:
+        for item in value if isinstance(value, tuple) else [value]:
+            if isinstance(item, int | float) and abs(item) >= 2**31:
+                raise ValueError(f"{item:.3g} is larger than any number here may be")
+        return value
+
+
+def _takes_truth(kind: type[BaseModel], info: ValidationInfo) -> bool:
+    return kind.model_fields[str(info.field_name)].annotation is bool
 
 
 def _known(name: str, folders: tuple[str, ...], what: str) -> str:
@@ -96,7 +127,10 @@ class TrainingTable(Strict):
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> "TrainingTable":
-        for name in self.models:
+        for name, override in self.models.items():
+            for key in override.keys() - Training.model_fields.keys():
+                allowed = ", ".join(Training.model_fields)
+                raise ValueError(f"models.{name}.{key} is not a known key: allowed are {allowed}")
             self.of(name)
         return self
 
@@ -225,11 +259,22 @@ class MethodSpec(Strict):
     def _exists(self) -> "MethodSpec":
         _known(self.criterion, plugins.CRITERIA, "criterion")
         allowed = plugins.options(self.criterion)
-        for option in self.options:
+        for option, value in self.options.items():
             if option not in allowed:
                 listed = ", ".join(allowed) or "none"
                 raise ValueError(f"criterion '{self.criterion}' has no option '{option}': it takes {listed}")
+            if not _is_of(value, allowed[option]):
+                raise ValueError(f"option '{option}' must be of type {allowed[option]} (given: {value!r:.80})")
         return self
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether an option has the type that its annotation names; of other annotations, nothing is known."""
+    if kind == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, {"bool": bool, "str": str}.get(kind, object))
 
 
 class Compositions(Strict):
@@ -304,8 +349,12 @@ class Question(Strict):
     higher_is_better: bool = True
     margin: float = Field(default=0.0, ge=0)
 
+    _each_once = field_validator("against", "models", "ratios")(distinct)
+
     @model_validator(mode="after")
-    def _has_a_base(self) -> "Question":
+    def _compares_two(self) -> "Question":
+        if self.subject == "base" or self.subject in self.against:
+            raise ValueError(f"question '{self.id}' compares '{self.subject}' with itself, or the unpruned network")
         if "base" in self.against and not self.metric.startswith(("top1", "top5")):
             raise ValueError(f"the unpruned network has no {self.metric} to compare with: choose a top1 or top5 metric")
         return self

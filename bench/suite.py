@@ -45,6 +45,7 @@ class Run(Strict):
 
 Axis = Literal["seed", "method", "ratio"]
 Job = tuple[str, ...]
+MOST_RUNS = 1_000_000
 
 
 class Suite(Strict):
@@ -73,6 +74,21 @@ class Suite(Strict):
     def _names_once(cls, datasets: tuple[DatasetSpec, ...]) -> tuple[DatasetSpec, ...]:
         distinct(tuple(dataset.name for dataset in datasets))
         return datasets
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> "Suite":
+        """Names that become folders are apart on every file system, and the grid is one that can be laid out."""
+        if self.suite == "reference":
+            raise ValueError("results/reference is taken: choose another name")
+        distinct(tuple(f"method '{name.casefold()}'" for name in self.methods))
+        distinct(tuple(f"question '{question.id}'" for question in self.questions))
+        distinct(tuple(f"experiment '{experiment.name}'" for experiment in self.experiments))
+        cells = len(self.datasets) * sum(
+            len(e.models) * len(e.seeds) * len(e.methods) * len(e.plans) * len(e.ratios) for e in self.experiments
+        )
+        if cells > MOST_RUNS:
+            raise ValueError(f"the experiments have {cells:,} runs, of which {MOST_RUNS:,} are allowed")
+        return self
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
@@ -108,6 +124,25 @@ class Suite(Strict):
                         raise ValueError(
                             f"question '{question.id}' compares '{method}' on {cell}, which no experiment runs"
                         )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_can_be_answered(self) -> "Suite":
+        """Statistics need two pairs at least, and a slope two depths; better told now than after the last run."""
+        seeds: dict[tuple[str, str, str, float], set[int]] = {}
+        for run in self.runs:
+            seeds.setdefault((run.model.label, run.method, run.plan, run.ratio), set()).add(run.seed)
+        depths = {model.label: model.depth for model in self.models}
+        for question in self.questions:
+            if question.kind == "slope" and len({depths[label] for label in question.models}) < 2:
+                raise ValueError(f"question '{question.id}' asks for a slope over depth, for which it needs two depths")
+            for against, label, ratio in product(question.against, question.models, question.ratios):
+                subject = seeds[label, question.subject, question.plan, ratio]
+                if len(subject & seeds.get((label, against, question.plan, ratio), subject)) < 2:
+                    raise ValueError(
+                        f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at "
+                        f"ratio {ratio:g}, which fewer than two common seeds run"
+                    )
         return self
 
     @cached_property

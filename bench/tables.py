@@ -8,7 +8,7 @@ import pandas as pd
 import pandera.pandas as pa
 
 from bench.errors import UserError
-from bench.files import replacing
+from bench.files import check_sum, replacing, write_sum
 from bench.suite import Run, Suite
 
 _per_cent = pa.Check.in_range(0, 100)
@@ -151,15 +151,17 @@ def framed(rows: Sequence[Any], schema: pa.DataFrameSchema) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> None:
-    """Write a table that fits its schema as CSV, atomically."""
+    """Write a table that fits its schema as CSV, atomically, and its checksum beside it."""
     with replacing(path) as temporary:
         schema.validate(frame).to_csv(temporary, index=False, float_format="%.10g")
+    write_sum(path)
 
 
 def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Read a table; UserError if it is missing or does not fit its schema."""
+    """Read a table; UserError if it is missing, is not what was written, or does not fit its schema."""
     types = {name: str(column.dtype) for name, column in schema.columns.items()}
     try:
+        check_sum(path)
         frame = pd.read_csv(path, dtype=types)
         return schema.validate(frame)
     except (OSError, ValueError, pa.errors.SchemaError) as error:

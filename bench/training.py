@@ -1,6 +1,9 @@
 """Training and fine-tuning: one loop, deterministic given its seed, that goes on where it was killed."""
 
+import hashlib
+import io
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,7 +24,7 @@ from bench.measure import accuracy, logits
 from bench.memory import tell_of_parts
 from bench.schedule import SCHEDULES
 
-CHECKPOINT_SECONDS = 20.0
+CHECKPOINT_SECONDS = float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", "20"))
 
 
 @dataclass(frozen=True)
@@ -189,26 +192,34 @@ def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate
 def _save(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: list[Epoch]
 ) -> None:
+    """Write a checkpoint: the sha256 of what torch saves, and that."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "generator": generator.get_state(),
         "curve": [asdict(epoch) for epoch in curve],
     }
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    saved = io.BytesIO()
+    torch.save(state, saved)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(hashlib.sha256(saved.getbuffer()).digest())
+        file.write(saved.getbuffer())
 
 
 def _resume(
     path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Load a checkpoint into the three objects and return its curve; empty where there is none to go on from."""
+    """Load a checkpoint into the three objects and return its curve; empty where there is none to go on from.
+
+    A damaged checkpoint costs the epochs that it held, never the run.
+    """
     if path is None or not path.exists():
         return []
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except Exception:  # a broken checkpoint costs the epochs it held, never the run
+    content = path.read_bytes()
+    digest, saved = content[:32], content[32:]
+    if hashlib.sha256(saved).digest() != digest:
         return []
+    state: dict[str, Any] = torch.load(io.BytesIO(saved), weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     generator.set_state(state["generator"])

@@ -4,6 +4,7 @@ import gzip
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -49,17 +50,22 @@ def _file(folder: Path, file: str) -> Path:
 
 
 def _downloaded(name: str, source: str, directory: Path) -> Path:
+    """Where the files lie after a download. They appear together or not at all, for torchvision leaves half of them."""
     import torchvision  # takes seconds, and most users have the files
 
+    place = directory / source / "raw"
     try:
-        getattr(torchvision.datasets, source)(directory, download=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".download-", dir=directory) as unfinished:
+            getattr(torchvision.datasets, source)(unfinished, download=True)
+            Path(unfinished, source, "raw").replace(place)
     except (OSError, RuntimeError) as error:
         listed = ", ".join(f"{file}.gz" for file in FILES.values())
         raise UserError(
             f"{name} is not in {directory / name} and could not be downloaded ({' '.join(str(error).split())[:150]}): "
             f"put {listed} there"
         ) from None
-    return directory / source / "raw"
+    return place
 
 
 def _split(images: Path, labels: Path) -> Split:

@@ -15,7 +15,7 @@ from bench import plugins
 from bench.errors import UserError
 from bench.figures import _style
 from bench.figures._results import Results
-from bench.files import replacing, write_json
+from bench.files import replacing, write_sealed
 
 FIGURES = ("bench/figures",)
 
@@ -41,4 +41,4 @@ def draw_all(results: Results, folder: Path) -> None:
         captions[name] = caption
     if not captions:
         raise UserError(f"suite {results.suite.suite} has no runs that a figure could show")
-    write_json(folder / "captions.json", captions)
+    write_sealed(folder / "captions.json", captions)

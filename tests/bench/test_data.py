@@ -2,6 +2,7 @@ import gzip
 import hashlib
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,28 @@ def test_what_cannot_be_downloaded_is_told_with_where_to_put_it(tmp_path, monkey
     monkeypatch.setattr("torchvision.datasets.CIFAR10.download", no_network)
     with pytest.raises(UserError, match=r"data_batch_1 is missing.*unpack cifar-10-python\.tar\.gz in"):
         cifar10.load(tmp_path, 0)
+
+
+def test_a_download_that_is_cut_short_leaves_nothing_that_could_be_taken_for_good(tmp_path, monkeypatch):
+    """torchvision unpacks file by file into place; killed between two, it leaves the first, or a part of it."""
+    cut = [True]
+
+    def download(dataset):
+        write_idx(Path(dataset.raw_folder), packed=False)
+        if cut:
+            cut.pop()
+            file = Path(dataset.raw_folder, "t10k-images-idx3-ubyte")
+            file.write_bytes(file.read_bytes()[:1000])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("torchvision.datasets.MNIST.download", download)
+    monkeypatch.setattr("torchvision.datasets.MNIST._check_exists", lambda dataset: True)
+    monkeypatch.setattr("torchvision.datasets.MNIST._load_data", lambda dataset: (None, None))
+    with pytest.raises(KeyboardInterrupt):
+        mnist.load(tmp_path, 0)
+    assert [path.name for path in tmp_path.rglob("*")] == ["MNIST"]
+    assert len(mnist.load(tmp_path, 0).test.labels) == 20
+    assert len(list((tmp_path / "MNIST/raw").iterdir())) == 4
 
 
 def write_cifar(folder, source, monkeypatch, classes, key):

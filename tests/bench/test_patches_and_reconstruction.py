@@ -102,3 +102,15 @@ def test_the_ridge_is_the_one_with_the_least_error_on_validation_images(digits):
     assert refits[RIDGES] == min(alone.values(), key=lambda refit: refit.validation_error)
     assert refits[RIDGES].ridge > RIDGES[0], "the smallest ridge always fits the calibration images best"
     assert min(alone, key=lambda ridge: alone[ridge].error) == RIDGES[0]
+
+
+def test_rows_of_batches_explain_the_outputs_too(monkeypatch):
+    monkeypatch.setattr("bench.patches.BATCH_PIXELS", 200)
+    model = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(196, 3))
+    images = torch.randn(7, 2, 9, 9)
+    rows = sampled_rows(model, ("0", "3"), images, seed=0)
+    torch.testing.assert_close(rows["3"].outputs, model(images).detach())
+    layer = model[0]
+    outputs = torch.einsum("mct,oct->mo", rows["0"].inputs, layer.weight.detach().flatten(2)) + layer.bias.detach()
+    assert len(outputs) == 7 * 5
+    torch.testing.assert_close(outputs, rows["0"].outputs, rtol=1e-4, atol=1e-5)

@@ -43,7 +43,7 @@ def test_plugins_are_found_by_file_name_and_load():
 
 
 def test_options_and_depths_are_read_from_the_source():
-    assert plugins.options("nisp") == ("alpha", "variant", "joint")
-    assert plugins.options("random") == ()
-    assert plugins.data_options("imagenet") == ("image_size",) and plugins.data_options("digits") == ()
+    assert plugins.options("nisp") == {"alpha": "float", "variant": "str", "joint": "bool"}
+    assert plugins.options("random") == {}
+    assert plugins.data_options("imagenet") == {"image_size": "int"} and plugins.data_options("digits") == {}
     assert plugins.depths("plain") == (4, 6, 8, 10, 14) and plugins.depths("lenet") == ()

@@ -55,7 +55,7 @@ def test_an_estimate_is_epochs_times_images_times_macs():
     for cached in ("runs", "models"):
         only.__dict__.pop(cached, None)
     fast = COST_TABLE.model_copy(
-        update={"device": COST_TABLE.device.model_copy(update={"macs_per_second": 1e9, "seconds_per_step": 0.0})}
+        update={"device": COST_TABLE.device.model_copy(update={"tera_macs_per_second": 1e-3, "seconds_per_step": 0.0})}
     )
     found = estimated(only, fast)
     assert found.trainings == 1, "one base network, and nothing trained after pruning"

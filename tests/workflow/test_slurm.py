@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 
+from tests.bench.test_distributed import checkpointed
 from tests.workflow.test_workflow import SUITE, TOY, project, snakemake, tables, write_suite  # noqa: F401
 
 FINISHED = Path("/var/log/slurm/finished.txt")
@@ -91,7 +91,7 @@ def kill_what_is_left(folder):
 
 def epochs_saved(checkpoint):
     try:
-        return len(torch.load(checkpoint, weights_only=True)["curve"])
+        return len(checkpointed(checkpoint)["curve"])
     except Exception:  # there is none yet, or it was replaced while it was read
         return 0
 

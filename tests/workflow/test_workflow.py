@@ -96,7 +96,7 @@ def write_suite(project, content):
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy") / "project"
     folder.mkdir()
-    for name in ("nisp", "baselines", "bench", "workflow", "config"):
+    for name in ("nisp", "baselines", "bench", "workflow", "config", "profiles"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Snakefile", "environment.yml"):
         shutil.copy(ROOT / name, folder)

@@ -1,6 +1,12 @@
 """The suite, where its results lie, and its jobs."""
 
-validate(config, workflow.source_path("../schemas/config.schema.yaml"))
+try:
+    check_settings(
+        config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
+    )
+except UserError as error:
+    raise WorkflowError(str(error))
+config.setdefault("device", "auto")
 
 SUITE_FILE = (
     Path(config["suite"])
@@ -17,6 +23,7 @@ ROOT = f"{config['results']}/{SUITE.suite}"
 STARTED = time.time()
 # Snakemake knows by itself only when the plan is made.
 DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
+QUIETLY = {"quietness": Quietness.PROGRESS}
 
 # Jobs that run networks take a GPU each where there are any here; on a cluster the profile says how many they take.
 GPU = int(
@@ -93,6 +100,16 @@ def print_estimate():
     """How long the suite would keep a GPU, for a dry run."""
     costs = loaded(COSTS, CostTable, "cost table")
     print(as_sentence(SUITE, estimated(SUITE, costs)), file=sys.stderr)
+
+
+def begin():
+    """What a run needs before its first job: results that can be written, and someone to tell how it stands."""
+    try:
+        check_writable(Path(ROOT))
+    except UserError as error:
+        raise WorkflowError(str(error))
+    counts = {rule: n for rule, n in workflow.dag.stats()[1].items() if rule != "total"}
+    logger.addHandler(Dashboard(counts, lambda line: logger.info(line, extra=QUIETLY)))
 
 
 def print_answer():

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from bench import tables
 from bench.config import load_suite
-from bench.files import read_json_if_valid, write_json
+from bench.files import read_sealed, write_sealed
 from bench.job import job
 from bench.provenance import provenance
 from bench.records import Store, all_records
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))
-    latencies = read_json_if_valid(Path(snakemake.input.latency[0]))["rows"]
+    latencies = read_sealed(Path(snakemake.input.latency[0]))["rows"]
     records = all_records(suite, Store(Path(snakemake.config["results"], suite.suite)))
     runs, curves, refits = tables.collected(suite, records, latencies)
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
     tables.write(refits, tables.REFITS, Path(snakemake.output.refits))
-    write_json(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite), records.values()))
+    write_sealed(Path(snakemake.output.provenance), provenance(Path(snakemake.input.suite), records.values()))

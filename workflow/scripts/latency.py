@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.config import load_suite
 from bench.distributed import computing
-from bench.files import write_json
+from bench.files import write_sealed
 from bench.job import job
 from bench.latency import measure_latencies
 from bench.records import Store
@@ -14,4 +14,4 @@ with job(snakemake.log[0], threads=1), computing(snakemake.config["device"], sna
     suite = load_suite(Path(snakemake.params.suite))
     start = time.perf_counter()
     rows = measure_latencies(suite, Store(Path(snakemake.config["results"], suite.suite)))
-    write_json(Path(snakemake.output[0]), {"rows": rows, "seconds": time.perf_counter() - start})
+    write_sealed(Path(snakemake.output[0]), {"rows": rows, "seconds": time.perf_counter() - start})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bench import tables
 from bench.config import load_suite
-from bench.files import read_json_if_valid, write_text
+from bench.files import read_sealed, write_text
 from bench.job import job
 from bench.report import page
 from bench.stability import STABILITY
@@ -16,8 +16,8 @@ with job(snakemake.log[0]):
         runs=tables.read(Path(paths.runs), tables.RUNS),
         verdicts=tables.read(Path(paths.verdicts), tables.VERDICTS),
         stability=tables.read(Path(paths.stability), STABILITY),
-        provenance=read_json_if_valid(Path(paths.provenance)),
-        captions=read_json_if_valid(Path(paths.captions)),
+        provenance=read_sealed(Path(paths.provenance)),
+        captions=read_sealed(Path(paths.captions)),
         figures=Path(paths.captions).parent,
     )
     write_text(Path(snakemake.output[0]), html)

@@ -1,0 +1,112 @@
+"""How a whole run stands, in a line now and then: jobs done, running and failed, and the time left.
+
+It listens, in Snakemake's main process, to the events that are logged for logger plugins. They come alike from jobs
+that run here and on a cluster, where a job that waits in the queue counts as running.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+
+class Dashboard(logging.Handler):
+    """Counts the jobs of each rule, and says a line every ten seconds at most: in long runs every 2 % of their time.
+
+    jobs  rule -> number of jobs to do
+    say   is given each line
+    """
+
+    def __init__(
+        self, jobs: Mapping[str, int], say: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__()
+        self.jobs, self.say, self.clock = dict(jobs), say, clock
+        self.rules: dict[int, str] = {}
+        self.running: dict[int, float] = {}
+        self.failed: set[int] = set()
+        self.seconds: dict[str, list[float]] = {}
+        self.began = self.said = clock()
+        self.on_event: dict[str, Callable[[logging.LogRecord], None]] = {
+            "job_info": self._described,
+            "job_started": self._started,
+            "job_finished": self._finished,
+            "job_error": self._failed,
+        }
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take note of an event."""
+        note = self.on_event.get(str(getattr(record, "event", "")))
+        if note:
+            note(record)
+            self.tick()
+
+    def tick(self) -> None:
+        """Say a line if it is time."""
+        now = self.clock()
+        if now - self.said >= min(600.0, max(10.0, (now - self.began) / 50)):
+            self._say(now)
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(5)
+            self.acquire()
+            try:
+                self.tick()
+            finally:
+                self.release()
+
+    def _described(self, record: logging.LogRecord) -> None:
+        self.rules[record.jobid] = record.rule_name  # type: ignore[attr-defined]
+
+    def _started(self, record: logging.LogRecord) -> None:
+        for job in record.jobs:  # type: ignore[attr-defined]
+            self.running[job] = self.clock()
+            self.failed.discard(job)  # it is tried again
+
+    def _finished(self, record: logging.LogRecord) -> None:
+        job = record.job_id  # type: ignore[attr-defined]
+        seconds = self.clock() - self.running.pop(job, self.clock())
+        self.seconds.setdefault(self.rules.get(job, ""), []).append(seconds)
+        if self._done == sum(self.jobs.values()):
+            self._say(self.clock())
+
+    def _failed(self, record: logging.LogRecord) -> None:
+        job = record.jobid  # type: ignore[attr-defined]
+        self.running.pop(job, None)
+        self.failed.add(job)
+        self._say(self.clock())
+
+    @property
+    def _done(self) -> int:
+        return sum(map(len, self.seconds.values()))
+
+    def _say(self, now: float) -> None:
+        self.said = now
+        self.say(
+            f"[{_clock(now - self.began)}] {self._done} of {sum(self.jobs.values())} jobs done, "
+            f"{len(self.running)} running, {len(self.failed)} failed, {self._left(now)}"
+        )
+
+    def _left(self, now: float) -> str:
+        """Jobs to come, each as long as those of its rule so far (or of all rules), done as many at a time as now."""
+        if self._done == sum(self.jobs.values()):
+            return "none left"
+        if not self._done:
+            return "time left unknown"
+        overall = sum(map(sum, self.seconds.values())) / self._done
+        seconds = 0.0
+        for rule, count in self.jobs.items():
+            finished = self.seconds.get(rule, [])
+            mean = sum(finished) / len(finished) if finished else overall
+            under_way = [now - start for job, start in self.running.items() if self.rules.get(job) == rule]
+            waiting = count - len(finished) - len(under_way) - sum(self.rules.get(job) == rule for job in self.failed)
+            seconds += mean * max(0, waiting) + sum(max(0.0, mean - spent) for spent in under_way)
+        return f"about {_clock(seconds / max(1, len(self.running)))} left"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
