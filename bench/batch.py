@@ -9,6 +9,7 @@ from torch import nn
 
 from bench import plugins
 from bench.data import Dataset
+from bench.devices import device
 from bench.experiment import Base, Cut, Method, Protocol, Ranking, prepared, run
 from bench.pretrained import load_pretrained
 from bench.progress import Progress
@@ -16,7 +17,7 @@ from bench.provenance import origin
 from bench.records import Store, load_record, save_record
 from bench.specs import ModelSpec
 from bench.suite import Run, Suite
-from bench.tensors import device, load_dataset, load_weights, save_weights
+from bench.tensors import load_dataset, load_weights, save_weights
 from bench.training import Recipe, train
 
 

@@ -66,20 +66,21 @@ def estimated(suite: Suite, costs: CostTable) -> Estimate:
         if suite.recipe(base[1]).weights is None:
             add(base[0], base[1], suite.recipe(base[1]).epochs, 1.0)
     for run in suite.runs:
-        left = _macs_left(suite, run)
-        for epochs in _trainings(suite, run, left):
+        left = macs_left(suite, run)
+        for epochs in epochs_of_trainings(suite, run, left):
             add(run.dataset, run.model, epochs, left)
     return Estimate(seconds / 3600, trainings, tuple(unknown))
 
 
-def _macs_left(suite: Suite, run: Run) -> float:
+def macs_left(suite: Suite, run: Run) -> float:
+    """Share of the MACs that a run leaves, roughly."""
     plan = suite.plans[run.plan]
     if plan.budget == "macs":
         return 1 - run.ratio
     return (1 - run.ratio) ** 2 if run.plan == "uniform" else 1.0
 
 
-def _trainings(suite: Suite, run: Run, left: float) -> list[float]:
+def epochs_of_trainings(suite: Suite, run: Run, left: float) -> list[float]:
     """Epochs of each training of a run."""
     base, finetuning = suite.recipe(run.model), suite.finetuning(run.model)
     epochs: dict[str, list[float]] = {

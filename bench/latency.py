@@ -6,13 +6,14 @@ from typing import Any
 import torch
 
 from bench.batch import untrained
+from bench.devices import device
 from bench.measure import latencies_ms
 from bench.plans import channels_to_keep
 from bench.progress import Progress
 from bench.records import Store, load_record
 from bench.suite import Suite
 from bench.surgery import Anatomy, anatomy, prune
-from bench.tensors import device, load_dataset
+from bench.tensors import load_dataset
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:

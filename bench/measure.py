@@ -1,5 +1,6 @@
 """What is measured of a network: accuracy, agreement, size, latency, and the error of its final responses."""
 
+import copy
 import math
 import statistics
 import time
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from bench.data import FileSplit, Images, Split
 from bench.hidden import hidden
+from bench.memory import in_halves
 
 with hidden("timm", "torchvision"):
     from ptflops import get_model_complexity_info
@@ -25,7 +27,7 @@ def logits(model: nn.Module, images: Images) -> Tensor:
     training = model.training
     model.eval()
     size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // images.shape[2:].numel()))
-    outputs = torch.cat([model(batch) for batch in images.split(size)])
+    outputs = torch.cat([in_halves(model, batch) for batch in images.split(size)])
     model.train(training)
     return outputs
 
@@ -57,11 +59,15 @@ class Cost:
 
 def cost(model: nn.Module, example: Tensor) -> Cost:
     """MACs of one image of ``example``'s shape, and parameters, by ptflops' layer-wise counter."""
-    training = model.training
+    counted = copy.deepcopy(model)  # ptflops leaves methods on it, which keep it from being sent to other processes
     macs, params = get_model_complexity_info(
-        model, tuple(example.shape[1:]), as_strings=False, print_per_layer_stat=False, backend="pytorch", verbose=False
+        counted,
+        tuple(example.shape[1:]),
+        as_strings=False,
+        print_per_layer_stat=False,
+        backend="pytorch",
+        verbose=False,
     )
-    model.train(training)
     return Cost(int(macs), int(params))
 
 

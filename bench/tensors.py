@@ -102,8 +102,3 @@ def _sum(tensors: Mapping[str, Tensor], meta: Meta) -> str:
         sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         sha256.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()
-
-
-def device() -> torch.device:
-    """The first visible CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench import distributed
 from bench.ahead import ahead
 from bench.augment import augmented
 from bench.data import Dataset, FileSplit
 from bench.errors import UserError
 from bench.files import replacing
 from bench.measure import accuracy, logits
+from bench.memory import tell_of_parts
 from bench.schedule import SCHEDULES
 
 CHECKPOINT_SECONDS = float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", "20"))
@@ -51,14 +53,13 @@ class Epoch:
     seconds: float
 
 
-@torch.random.fork_rng()
 def train(
     model: nn.Module,
     dataset: Dataset,
     recipe: Recipe,
     seed: int,
     checkpoint: Path | None = None,
-    report: Callable[[Epoch], None] = lambda epoch: None,
+    report: Callable[[Epoch], None] | None = None,
 ) -> list[Epoch]:
     """Train ``model`` in place by ``recipe`` and return its learning curve; the last epoch is the result, not the best.
 
@@ -66,8 +67,24 @@ def train(
     checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
     report      is called after each epoch
 
+    Where torchrun started several processes, each computes its share of every batch, to the same result but for
+    rounding and dropout (bench.distributed). Where memory is too small for a batch, it is computed in parts whose
+    gradients add up to the same mean; batch norm then takes its statistics from the parts.
+
     UserError if the loss is not finite.
     """
+    return distributed.together(_train, model, dataset, recipe, seed, checkpoint, report=report)
+
+
+@torch.random.fork_rng()
+def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None,
+    report: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
     model.to(memory_format=torch.channels_last)
     steps = math.ceil(len(dataset.train.labels) / recipe.batch_size)
     factor = SCHEDULES[recipe.schedule]
@@ -78,55 +95,96 @@ def train(
     curve = _resume(checkpoint, model, optimizer, generator)
     if not curve:
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
+    net = distributed.parallel(model)
+    room = recipe.batch_size
     saved = time.monotonic()
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
         model.train()
         # Dropout draws from torch's own generator; seeded by epoch, so that a killed training goes on alike.
-        torch.manual_seed(seed + 1_000_003 * epoch)
+        torch.manual_seed(seed + 1_000_003 * epoch + 7_919 * distributed.rank())
         total = torch.zeros((), device=dataset.train.images.device)
         batches = _batches(dataset, recipe, generator)
-        for step, (images, labels) in enumerate(ahead(batches) if isinstance(dataset.train, FileSplit) else batches):
+        batches = ahead(batches) if isinstance(dataset.train, FileSplit) else batches
+        for step, (images, labels, count) in enumerate(batches):
             done = epoch * steps + step
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            total += _step(model, optimizer, images, labels, recipe.precision) * len(labels)
-        loss = total.item() / len(dataset.train.labels)
-        if not math.isfinite(loss):
-            raise UserError(f"the training loss is {loss} in epoch {epoch + 1}: try a smaller learning rate")
-        curve.append(_evaluated(model, dataset, epoch + 1, loss, rate, time.perf_counter() - start))
-        report(curve[-1])
-        if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            loss, room = _step(net, optimizer, images, labels, recipe.precision, count, room)
+            total += loss * count / distributed.size()
+        mean = distributed.summed(total).item() / len(dataset.train.labels)
+        if not math.isfinite(mean):
+            raise UserError(f"the training loss is {mean} in epoch {epoch + 1}: try a smaller learning rate")
+        curve.append(_evaluated(model, dataset, epoch + 1, mean, rate, time.perf_counter() - start))
+        if report:
+            report(curve[-1])
+        if checkpoint and distributed.leads() and time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(checkpoint, model, optimizer, generator, curve)
             saved = time.monotonic()
     model.eval()
-    if checkpoint:
+    if checkpoint and distributed.leads():
         checkpoint.unlink(missing_ok=True)
     return curve
 
 
 def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator):
-    """Shuffled, augmented batches of one epoch."""
+    """Shuffled, augmented batches of one epoch: this process's share of each, and the number of images in it."""
     images, labels = dataset.train
     for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch_size):
-        chosen = chosen.to(labels.device)
-        batch = augmented(images, chosen, recipe.augment, generator)
-        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen]
+        chosen, mine = chosen.to(labels.device), distributed.share(len(chosen))
+        batch = augmented(images, chosen, recipe.augment, generator, mine)
+        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen[mine]], len(chosen)
 
 
-def _step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, precision: str) -> Tensor:
-    """One step of gradient descent; returns the batch's mean loss."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
-        loss = F.cross_entropy(model(images).float(), labels)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    precision: str,
+    count: int,
+    room: int,
+) -> tuple[Tensor, int]:
+    """One step of gradient descent on this process's share of ``count`` images, at most ``room`` of them at once.
+
+    Returns its share of the mean loss (distributed.weight), and for how many images at once there was room.
+    """
+    while True:
+        optimizer.zero_grad(set_to_none=True)
+        try:
+            loss = torch.zeros((), device=images.device)
+            for some, of_some in zip(images.split(room), labels.split(room), strict=True):
+                loss += _backward(model, some, of_some, precision, count)
+            break
+        except torch.OutOfMemoryError:
+            room = min(room, len(labels))
+            # Processes that train together would wait for each other for ever if one went on in more parts.
+            if room == 1 or distributed.size() > 1:
+                raise UserError(
+                    f"out of memory at {room} of a batch's images: take a smaller batch_size, or more GPUs"
+                ) from None
+        room = math.ceil(room / 2)
+        tell_of_parts("trained on")
     optimizer.step()
+    return loss, room
+
+
+def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, count: int) -> Tensor:
+    """Adds the gradient of these images' share of the mean loss over ``count``, and returns that."""
+    weight = distributed.weight(len(labels), count)
+    with (
+        distributed.SharedBatchNorm(count),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        loss = F.cross_entropy(model(images).float(), labels) * weight
+    loss.backward()
     return loss.detach()
 
 
 def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate: float, seconds: float) -> Epoch:
-    outputs = logits(model, dataset.test.images)
+    images = dataset.test.images
+    outputs = distributed.in_shares(lambda mine: logits(model, images[mine]), len(images))
     test_loss = F.cross_entropy(outputs, dataset.test.labels).item()
     return Epoch(epoch, loss, test_loss, accuracy(outputs, dataset.test.labels), rate, seconds)
 

@@ -52,8 +52,11 @@ class ImageFiles(Protocol):
     def to(self, device: torch.device, /) -> Self:
         """The same files, to be decoded onto ``device``."""
 
-    def resized_crops(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
-        """The images of these indices, each a random part of its photograph, drawn by ``generator``."""
+    def resized_crops(self, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)) -> Tensor:
+        """Of the images of these indices those at ``mine``, each a random part of its photograph.
+
+        ``generator`` draws for all of them.
+        """
 
 
 Images = Tensor | ImageFiles

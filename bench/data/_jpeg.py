@@ -81,11 +81,11 @@ class JpegImages:
         """The same files, to be decoded onto ``device``."""
         return replace(self, device=device)
 
-    def resized_crops(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    def resized_crops(self, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)) -> Tensor:
         """Random parts of the photographs ``chosen``, scaled to the image size (bench.data._crops.random_part)."""
         # Seeds are drawn here, in order, for threads take turns as they like.
-        seeds = torch.randint(2**63 - 1, (len(chosen),), generator=generator).tolist()
-        return self._decoded(chosen, [partial(random_part, size=self.image_size, seed=seed) for seed in seeds])
+        seeds = torch.randint(2**63 - 1, (len(chosen),), generator=generator)[mine].tolist()
+        return self._decoded(chosen[mine], [partial(random_part, size=self.image_size, seed=seed) for seed in seeds])
 
     def _decoded(self, chosen: Tensor, crops: list[Crop]) -> Tensor:
         """Crops of photographs as one normalised batch on the device."""

@@ -140,10 +140,10 @@ def test_augmentations_move_and_mirror_whole_images():
     images = torch.arange(2 * 16.0).reshape(2, 1, 4, 4) + 1
     generator = torch.Generator().manual_seed(0)
     for name, augment in AUGMENTATIONS.items():
-        result = augment(images, generator)
+        result = augment(images, generator, len(images), slice(None))
         assert result.shape == images.shape
         assert set(result.flatten().tolist()) <= {0.0, *images.flatten().tolist()}, name
     many = torch.arange(16.0).reshape(1, 1, 4, 4).expand(64, 1, 4, 4)
-    flipped = AUGMENTATIONS["flip"](many, generator)
+    flipped = AUGMENTATIONS["flip"](many, generator, len(many), slice(None))
     mirrored = (flipped == many.flip(3)).all((1, 2, 3))
     assert 10 < mirrored.sum() < 54 and ((flipped == many).all((1, 2, 3)) ^ mirrored).all()

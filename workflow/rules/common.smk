@@ -6,6 +6,7 @@ try:
     )
 except UserError as error:
     raise WorkflowError(str(error))
+config.setdefault("device", "auto")
 
 SUITE_FILE = (
     Path(config["suite"])
@@ -23,6 +24,15 @@ STARTED = time.time()
 # Snakemake knows by itself only when the plan is made.
 DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
 QUIETLY = {"quietness": Quietness.PROGRESS}
+
+# Jobs that run networks take a GPU each where there are any here; on a cluster the profile says how many they take.
+GPU = int(
+    config["device"] == "cuda" or (config["device"] == "auto" and visible_gpus() != [])
+)
+ON_THIS_MACHINE = workflow.nodes is None
+if ON_THIS_MACHINE and "gpu" not in workflow.global_resources:
+    # No more of them run at once than there are GPUs, unless `--resources gpu=` says otherwise.
+    workflow.register_resource("gpu", max(1, len(visible_gpus())))
 
 
 wildcard_constraints:
@@ -46,6 +56,25 @@ def allocated_batch_files(wildcards):
 
 def data_files(wildcards):
     return [f"{ROOT}/data/{spec.name}.safetensors" for spec in SUITE.datasets]
+
+
+def job_memory(wildcards, input, attempt):
+    """Megabytes."""
+    return memory_mb(SUITE, job_of(wildcards), input.size_mb, attempt)
+
+
+def job_runtime(wildcards, attempt):
+    """Minutes."""
+    return runtime_minutes(SUITE, job_of(wildcards), attempt)
+
+
+def job_of(wildcards):
+    """The suite's name of a base or prune job."""
+    return tuple(
+        wildcards[name]
+        for name in ("dataset", "label", "seed", "method", "ratio")
+        if name in wildcards.keys()
+    )
 
 
 def figure_code():

@@ -26,6 +26,10 @@ rule base:
         f"{ROOT}/logs/base/{{dataset}}/{{label}}/{{seed}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=job_memory,
+        runtime=job_runtime,
+        gpu=GPU,
     params:
         suite=str(SUITE_FILE),
         digest=lambda w: SUITE.base_job_digest((w.dataset, w.label, w.seed)),
@@ -44,6 +48,10 @@ rule prune:
         f"{ROOT}/logs/prune/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.log",
     conda:
         "../../environment.yml"
+    resources:
+        mem_mb=job_memory,
+        runtime=job_runtime,
+        gpu=GPU,
     params:
         suite=str(SUITE_FILE),
         digest=lambda w: SUITE.prune_job_digest(
@@ -64,7 +72,9 @@ rule latency:
         f"{ROOT}/logs/latency.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores or 1
+    threads: workflow.cores if ON_THIS_MACHINE else 1
+    resources:
+        gpu=GPU,
     params:
         suite=str(SUITE_FILE),
         shapes=SUITE.latency_digest,

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from bench.batch import train_bases
 from bench.config import load_suite
+from bench.distributed import computing
 from bench.files import write_json
 from bench.job import job
 from bench.records import Store
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
     suite = load_suite(Path(snakemake.params.suite))
     dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
     bases = suite.base_jobs[dataset, label, token]

@@ -4,12 +4,13 @@ import time
 from pathlib import Path
 
 from bench.config import load_suite
+from bench.distributed import computing
 from bench.files import write_sealed
 from bench.job import job
 from bench.latency import measure_latencies
 from bench.records import Store
 
-with job(snakemake.log[0], threads=1):
+with job(snakemake.log[0], threads=1), computing(snakemake.config["device"], snakemake.resources):
     suite = load_suite(Path(snakemake.params.suite))
     start = time.perf_counter()
     rows = measure_latencies(suite, Store(Path(snakemake.config["results"], suite.suite)))

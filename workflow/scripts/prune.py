@@ -5,12 +5,13 @@ from pathlib import Path
 
 from bench.batch import run_batch
 from bench.config import load_suite
+from bench.distributed import computing
 from bench.files import write_json
 from bench.job import job
 from bench.records import Store
 from nisp import inf_fs
 
-with job(snakemake.log[0], snakemake.threads):
+with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
     suite = load_suite(Path(snakemake.params.suite))
     w = snakemake.wildcards
     runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]

@@ -1,0 +1,47 @@
+"""What a job asks of a scheduler: memory and time, from its suite alone; nothing here needs torch."""
+
+import math
+
+from bench import plugins
+from bench.estimate import epochs_of_trainings, macs_left
+from bench.suite import Job, Suite
+
+START_MB = 2000
+"""Python, torch and the project's code."""
+ACTIVATION_KB = 2
+"""Kept for the backward pass per pixel of a training image: ResNet-50's, the most of our networks."""
+START_MINUTES = 10
+EPOCH_MINUTES = 20
+"""One pass over 1.3 million images of 224 pixels a side; fewer pixels take less in proportion."""
+
+
+def image_side(suite: Suite, dataset: str) -> int:
+    """Pixels a side: the suite's, else 224 where a data set comes in any size, else 32, which none exceeds."""
+    spec = suite.dataset(dataset)
+    return spec.image_size or (224 if plugins.data_options(spec.name) else 32)
+
+
+def memory_mb(suite: Suite, job: Job, data_mb: float, attempt: int) -> int:
+    """Of a job (data set, label, ...): a batch in training and four copies of the data; each attempt asks for more."""
+    dataset, label, *_ = job
+    model = next(model for model in suite.models if model.label == label)
+    activations = suite.recipe(model).batch_size * image_side(suite, dataset) ** 2 * ACTIVATION_KB / 1000
+    return attempt * math.ceil(START_MB + 4 * data_mb + activations)
+
+
+def runtime_minutes(suite: Suite, job: Job, attempt: int) -> int:
+    """Of a job: the epochs of all its trainings; each attempt asks for more.
+
+    A guess on the safe side of a fast GPU. A job that runs out of time goes on at its next attempt where it was.
+    """
+    dataset = job[0]
+    minutes = START_MINUTES + _epochs(suite, job) * EPOCH_MINUTES * (image_side(suite, dataset) / 224) ** 2
+    return attempt * math.ceil(minutes)
+
+
+def _epochs(suite: Suite, job: Job) -> float:
+    """Passes over the training images, one for each run's scoring and measuring among them."""
+    if job in suite.base_jobs:
+        return sum(suite.recipe(model).epochs for _, model, _ in suite.base_jobs[job])
+    runs = suite.prune_jobs[job]
+    return len(runs) + sum(sum(epochs_of_trainings(suite, run, macs_left(suite, run))) for run in runs)

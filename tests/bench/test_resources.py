@@ -1,0 +1,53 @@
+from bench.resources import image_side, memory_mb, runtime_minutes
+from bench.suite import Suite
+
+IMAGENET = {
+    "suite": "imagenet",
+    "title": "ImageNet",
+    "datasets": [{"name": "imagenet"}],
+    "training": {"default": {"epochs": 90, "batch_size": 256, "learning_rate": 0.1}},
+    "finetune": {"epochs": 10},
+    "methods": {"nisp": {"criterion": "nisp"}, "finetuned": {"criterion": "nisp", "recovery": "finetune"}},
+    "experiments": [
+        {
+            "name": "all",
+            "models": [{"name": "resnet_imagenet", "depth": 50}],
+            "seeds": [0],
+            "ratios": [0.5],
+            "methods": ["nisp", "finetuned"],
+        }
+    ],
+}
+DIGITS = {
+    **IMAGENET,
+    "datasets": [{"name": "digits"}],
+    "training": {"default": {"epochs": 12, "batch_size": 64, "learning_rate": 0.1}},
+    "experiments": [{**IMAGENET["experiments"][0], "models": [{"name": "lenet"}]}],
+}
+JOB = ("imagenet", "resnet_imagenet-50", "0")
+
+
+def test_large_photographs_ask_for_more_than_small_digits():
+    large, small = Suite(**IMAGENET), Suite(**DIGITS)
+    assert image_side(large, "imagenet") == 224 and image_side(small, "digits") == 32
+    assert memory_mb(large, JOB, data_mb=60, attempt=1) == 2000 + 240 + 25691
+    assert memory_mb(small, ("digits", "lenet", "0"), data_mb=1, attempt=1) < 2200
+    assert runtime_minutes(large, JOB, attempt=1) == 10 + 90 * 20
+    assert runtime_minutes(small, ("digits", "lenet", "0"), attempt=1) < 20
+
+
+def test_the_image_size_of_a_suite_counts():
+    other = Suite(**{**IMAGENET, "datasets": [{"name": "imagenet", "image_size": 112}]})
+    assert runtime_minutes(other, JOB, attempt=1) == 10 + 90 * 5
+
+
+def test_what_is_trained_after_pruning_counts():
+    suite = Suite(**IMAGENET)
+    without, trained = (runtime_minutes(suite, (*JOB, method, "0.5"), attempt=1) for method in ("nisp", "finetuned"))
+    assert (without, trained) == (10 + 20, 10 + 11 * 20)
+
+
+def test_each_attempt_asks_for_more():
+    suite = Suite(**IMAGENET)
+    assert memory_mb(suite, JOB, 0, 2) == 2 * memory_mb(suite, JOB, 0, 1)
+    assert runtime_minutes(suite, JOB, 3) == 3 * runtime_minutes(suite, JOB, 1)
