@@ -92,14 +92,16 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run], ranking: Ranking)
         runs_of_base = list(group)
         base = stored_base(suite, store, dataset, runs_of_base[0].model, seed, ranking)
         for r in runs_of_base:
-            result = run(base, method(suite, r.method), protocol(suite, r.model), cut(suite, r), r.seed)
+            record = store.record_of(r)
+            checkpoint = record.with_name(f"{record.stem}.{suite.run_digest(r)}.checkpoint")
+            result = run(base, method(suite, r.method), protocol(suite, r.model), cut(suite, r), r.seed, checkpoint)
             measured = {
                 "row": result.row,
                 "curve": [asdict(epoch) for epoch in result.curve],
                 "refits": [asdict(refit) for refit in result.refits],
                 "keep": result.keep,
             }
-            save_record(store.record_of(r), suite.run_digest(r), measured, origin(device().type))
+            save_record(record, suite.run_digest(r), measured, origin(device().type))
             progress.step()
 
 

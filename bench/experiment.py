@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -109,8 +110,11 @@ def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
     )
 
 
-def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int) -> Result:
-    """Prune ``base`` by ``method``, recover and measure."""
+def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int, checkpoint: Path | None = None) -> Result:
+    """Prune ``base`` by ``method``, recover and measure.
+
+    checkpoint  where the state of a training is kept while it runs (with a suffix), so that a killed one goes on
+    """
     data = base.dataset
     calibration = data.calibration(protocol.calibration_images, seed)
     sizes = {group.name: group.channels for group in base.anatomy.groups}
@@ -129,7 +133,7 @@ def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int) -> 
             }
             ware = _ware(base, recalibrated, stage.kept)
         model = stage.model if method.recovery == "none" else recalibrated
-        epochs, factor = _recover(model, base, method, protocol, step, seed)
+        epochs, factor = _recover(model, base, method, protocol, step, seed, checkpoint)
         curve += [replace(epoch, epoch=epoch.epoch + len(curve) - bool(curve)) for epoch in epochs[bool(curve) :]]
         stage = replace(stage, model=model)
     size = measure.cost(model, data.example)
@@ -218,7 +222,13 @@ def _removed(
 
 
 def _recover(
-    model: nn.Module, base: Base, method: Method, protocol: Protocol, step: int, seed: int
+    model: nn.Module,
+    base: Base,
+    method: Method,
+    protocol: Protocol,
+    step: int,
+    seed: int,
+    checkpoint: Path | None,
 ) -> tuple[list[Epoch], float]:
     """Carry out a step's recovery in place; the learning curve, and the factor on the base's learning rate.
 
@@ -239,8 +249,9 @@ def _recover(
     tried = []
     for factor in factors:
         candidate = copy.deepcopy(model)
-        rate = protocol.base.learning_rate * factor
-        curve = train(candidate, base.dataset, replace(recipe, epochs=epochs, learning_rate=rate), seed)
+        tuned = replace(recipe, epochs=epochs, learning_rate=protocol.base.learning_rate * factor)
+        state = checkpoint.with_name(f"{checkpoint.name}.{step}.{factor:g}") if checkpoint else None
+        curve = train(candidate, base.dataset, tuned, seed, checkpoint=state)
         tried.append((measure.top1(candidate, base.dataset.validation), -factor, curve, candidate))
     _, factor, curve, best = max(tried, key=lambda each: each[:2])
     model.load_state_dict(best.state_dict())

@@ -111,3 +111,28 @@ def test_all_methods_meet_the_same_macs(base, allocation):
         assert abs(result.row["macs"] / result.row["macs_base"] - 0.5) <= 0.005
         kept.append(result.keep)
     assert (kept[0] == kept[1]) == (allocation != "scores")
+
+
+def test_a_killed_fine_tuning_goes_on_where_it_was(base, tmp_path, monkeypatch):
+    whole = run(base, method("finetune"), PROTOCOL, HALF, 0)
+    monkeypatch.setenv("NISP_BENCH_CHECKPOINT_SECONDS", "0")
+    monkeypatch.setattr("bench.training.CHECKPOINT_SECONDS", 0.0, raising=False)
+    trained = []
+
+    def killed(*args, **kwargs):
+        def stop(epoch):
+            trained.append(epoch.epoch)
+            if len(trained) == 2:
+                raise KeyboardInterrupt
+
+        return train(*args, **kwargs, report=stop)
+
+    monkeypatch.setattr("bench.experiment.train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(base, method("finetune"), PROTOCOL, HALF, 0, tmp_path / "x.checkpoint")
+    assert [file.name for file in tmp_path.iterdir()] == ["x.checkpoint.1.0.1"]
+    resumed = run(base, method("finetune"), PROTOCOL, HALF, 0, tmp_path / "x.checkpoint")
+    assert trained == [1, 2, 2, 3, 4], "the second epoch was not saved when it was killed"
+    assert resumed.row["top1_final"] == whole.row["top1_final"]
+    assert [epoch.test_loss for epoch in resumed.curve] == [epoch.test_loss for epoch in whole.curve]
+    assert not list(tmp_path.iterdir())
