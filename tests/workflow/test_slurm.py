@@ -168,8 +168,6 @@ def local(project):  # noqa: F811
             "\n    return", STALLING
         )
     )
-    training = project / "bench/training.py"
-    training.write_text(training.read_text().replace("CHECKPOINT_SECONDS = 20.0", "CHECKPOINT_SECONDS = 0.0"))
     write_suite(project, ONE_A_SEED)
     snakemake(project, "tables", "--config", "results=local")
     site = project / "workflow/profiles/slurm/config.yaml"
@@ -178,7 +176,9 @@ def local(project):  # noqa: F811
     profile["set-resources"]["prune"]["gpu"] = 0
     profile["set-resources"]["latency"] = {"gpu": 1}
     site.write_text(yaml.safe_dump(profile))
-    return tables(project, "local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NISP_BENCH_CHECKPOINT_SECONDS", "0")
+        yield tables(project, "local")
 
 
 def test_whatever_happens_to_its_jobs_the_tables_are_those_of_a_local_run(project, local):  # noqa: F811
