@@ -203,4 +203,5 @@ def test_a_mistake_in_the_suite_is_one_sentence_before_any_job(project, change, 
 
 def test_an_unknown_suite_is_told_with_those_there_are(project):
     output = snakemake(project, "--config", "suite=nothing", code=1)
-    assert "there is no suite file" in output and "embedded, tiny" in output and "Traceback" not in output
+    assert "there is no suite file" in output and "Traceback" not in output
+    assert "embedded, " in output and ", tiny" in output
