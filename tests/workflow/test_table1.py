@@ -26,5 +26,6 @@ def test_one_command_prints_and_writes_the_table(tmp_path):
     assert (tables / "table1_costs.csv").read_text() == (
         ROOT / "results/reference/paper/tables/table1_costs.csv"
     ).read_text()
-    assert {file.name for file in tables.iterdir()} == {f"table1_costs.{kind}" for kind in ("csv", "md", "tex")}
+    kinds = ("csv", "csv.sha256", "md", "tex")
+    assert {file.name for file in tables.iterdir()} == {f"table1_costs.{kind}" for kind in kinds}
     assert "resnet-50-nisp-b" in done.stdout
