@@ -29,7 +29,7 @@ def draw_against(results: Results, x: str, label: str, caption: str, reverse: bo
             style.line(axes, suite, part, x, metric, methods)
             axes.axhline(part["top1_base"].mean(), color="#777777", linewidth=0.8)
         row[0].set_ylabel(f"{stage}\ntop-1 (%)")
-        row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, handlelength=3.2)
+        style.row_legend(row)
     for top, bottom, model in zip(panels[0], panels[-1], models, strict=True):
         top.set_title(style.title(model))
         bottom.set_xlabel(label)

@@ -87,13 +87,23 @@ def grid(rows: int, columns: int, height: float = 2.5, **kwargs: Any) -> tuple[F
 
 def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
     """One legend under all panels, each method once."""
+    handles, labels = _entries(panels)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+
+
+def row_legend(row: Sequence[Axes]) -> None:
+    """One legend beside a row of panels, each method once."""
+    handles, labels = _entries(row)
+    row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, handlelength=3.2)
+
+
+def _entries(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:
+    """Handles and labels of all panels, each label once."""
     entries: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(
-        entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2
-    )
+    return list(entries.values()), list(entries)
 
 
 def untrained(rows: pd.DataFrame) -> pd.DataFrame:

@@ -42,7 +42,7 @@ def draw(results: Results) -> Drawing:
                     one.errorbar(points.index, points["mean"], yerr=spread, label=label, capsize=2, **look)
             one.axhline(0, color="black", linewidth=0.8)
         row[0].set_ylabel(f"minus {reference}\n(points of top-1)")
-        row[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, handlelength=3.2)
+        style.row_legend(row)
     for top, bottom, panel in zip(axes[0], axes[-1], panels, strict=True):
         top.set_title(style.title(panel))
         bottom.set_xlabel("pruning ratio")
