@@ -59,7 +59,7 @@ def _rows(runs: pd.DataFrame, factors: list[str]) -> Iterator[tuple[object, ...]
     shares = variance_shares(table)
     terms = [" x ".join(factors[axis] for axis in axes) or "rest" for axes in shares]
     for term, values in zip(terms, shares.values(), strict=True):
-        yield "share", term, "", *_interval(100 * values)
+        yield "share", term, "all", *_interval(100 * values)
     for axis, factor in enumerate(factors):
         others = tuple(other + 1 for other in range(len(factors)) if other != axis)
         gains = table.mean(others) - table.mean(tuple(range(1, table.ndim)))[:, None]

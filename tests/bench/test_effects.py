@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.effects import effects, variance_shares
+from bench.effects import EFFECTS, effects, variance_shares
 from bench.suite import Suite
+from bench.tables import read, write
 
 CRITERIA, RECOVERIES, RATIOS, SEEDS = ("nisp", "random"), ("none", "recalibrate"), (0.25, 0.5, 0.75), (0, 1, 2, 3)
 
@@ -56,6 +57,12 @@ def test_a_single_cause_explains_all_and_its_levels_are_its_gains():
     gains = found[(found["kind"] == "level") & (found["term"] == "criterion")].set_index("level")["value"]
     assert gains["nisp"] == pytest.approx(5) and gains["random"] == pytest.approx(-5)
     assert (found["n_seeds"] == 4).all() and "reconstruction" not in set(found["term"])
+
+
+def test_effects_survive_their_table(tmp_path):
+    found = effects(suite(), table(lambda seed, criterion, *_: 50 + seed + 10 * (criterion == "nisp")))
+    write(found, EFFECTS, tmp_path / "effects.csv")
+    pd.testing.assert_frame_equal(read(tmp_path / "effects.csv", EFFECTS), found)
 
 
 def test_an_interaction_is_told_from_main_effects():
