@@ -33,13 +33,13 @@ def draw(results: Results) -> Drawing:
         top.set_yticks(range(len(terms)), [term.replace(" x ", " × ") for term in terms], fontsize=7)
         top.set_title(style.title(panel))
         top.set_xlabel("share of variance (%)")
-        top.set_xlim(left=0)
+        top.set_xlim(0, 1.05 * shares["ci_high"].max())
         part = levels[levels["panel"] == panel].set_index(["term", "level"]).loc[rows]
         factors = list(dict.fromkeys(term for term, _ in rows))
         _intervals(bottom, part, range(len(rows)), [style.COLOURS[factors.index(term) % 9] for term, _ in rows])
         bottom.set_yticks(range(len(rows)), [f"{term}: {level}" for term, level in rows], fontsize=7)
         bottom.axvline(0, color="black", linewidth=0.8)
-        bottom.set_xlabel("points of top-1, against the mean")
+        bottom.set_xlabel("points of top-1")
     for first in axes[:, 0]:
         first.invert_yaxis()
     return figure, (

@@ -62,7 +62,7 @@ def test_a_single_cause_explains_all_and_its_levels_are_its_gains():
 def test_effects_survive_their_table(tmp_path):
     found = effects(suite(), table(lambda seed, criterion, *_: 50 + seed + 10 * (criterion == "nisp")))
     write(found, EFFECTS, tmp_path / "effects.csv")
-    pd.testing.assert_frame_equal(read(tmp_path / "effects.csv", EFFECTS), found)
+    pd.testing.assert_frame_equal(read(tmp_path / "effects.csv", EFFECTS), found, check_dtype=False)
 
 
 def test_an_interaction_is_told_from_main_effects():
