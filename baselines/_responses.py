@@ -4,15 +4,23 @@ A layer's response is its output, behind the batch norm that directly reads it, 
 removes that.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Problem, evaluating
+from bench.contract import Problem, Scores, evaluating
 
 BATCH = 32
 """Images that are in memory at once: at 224 pixels, few."""
+
+
+def over_writers(problem: Problem, values: Mapping[str, Tensor]) -> Scores:
+    """Layer that writes a group -> ``values``, shape (outputs,): their sum over all layers that write a channel."""
+    return {
+        group.name: torch.stack([each.per_channel(values[each.name]) for each in group.producers]).sum(0)
+        for group in problem.groups
+    }
 
 
 def producers(problem: Problem) -> tuple[str, ...]:

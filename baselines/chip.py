@@ -16,7 +16,7 @@ import math
 import torch
 from torch import Tensor
 
-from baselines._responses import mean_over_images
+from baselines._responses import mean_over_images, over_writers
 from bench.contract import Problem, Scores
 
 
@@ -25,11 +25,7 @@ def score(problem: Problem, images: int = 64) -> Scores:
 
     images  calibration images, at most, whose maps are taken
     """
-    drops = mean_over_images(problem, images, _drops)
-    return {
-        group.name: torch.stack([each.per_channel(drops[each.name]) for each in group.producers]).sum(0)
-        for group in problem.groups
-    }
+    return over_writers(problem, mean_over_images(problem, images, _drops))
 
 
 def _drops(responses: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ Pinned by: tests/baselines/test_rankings.py::test_hrank_is_the_mean_rank_of_the_
 import torch
 from torch import Tensor
 
-from baselines._responses import mean_over_images
+from baselines._responses import mean_over_images, over_writers
 from bench.contract import Problem, Scores
 
 
@@ -22,11 +22,7 @@ def score(problem: Problem, images: int = 500) -> Scores:
 
     images  calibration images, at most, whose maps are taken
     """
-    ranks = mean_over_images(problem, images, _ranks)
-    return {
-        group.name: torch.stack([each.per_channel(ranks[each.name]) for each in group.producers]).sum(0)
-        for group in problem.groups
-    }
+    return over_writers(problem, mean_over_images(problem, images, _ranks))
 
 
 def _ranks(responses: Tensor) -> Tensor:

@@ -119,7 +119,7 @@ def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int, che
     calibration = data.calibration(protocol.calibration_images, seed)
     sizes = {group.name: group.channels for group in base.anatomy.groups}
     goal = _planned(base, method, cut, calibration, seed)
-    stage = _Stage(base.model, base.anatomy, {name: torch.arange(size) for name, size in sizes.items()})
+    stage = _Stage(base.model, {name: torch.arange(size) for name, size in sizes.items()})
     curve: list[Epoch] = []
     for step in range(1, method.steps + 1):
         keep = {name: size - round(step / method.steps * (size - goal[name])) for name, size in sizes.items()}
@@ -133,10 +133,11 @@ def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int, che
             }
             ware = _ware(base, recalibrated, stage.kept)
         model = stage.model if method.recovery == "none" else recalibrated
-        epochs, factor = _recover(model, base, method, protocol, step, seed, checkpoint)
+        size = measure.cost(model, data.example)
+        macs_ratio = base.cost.macs / size.macs
+        epochs, factor = _recover(model, base, method, protocol, macs_ratio, step, seed, checkpoint)
         curve += [replace(epoch, epoch=epoch.epoch + len(curve) - bool(curve)) for epoch in epochs[bool(curve) :]]
         stage = replace(stage, model=model)
-    size = measure.cost(model, data.example)
     if method.recovery not in outputs:
         outputs[method.recovery] = measure.logits(model, data.test.images)
     final = outputs[method.recovery]
@@ -167,7 +168,6 @@ class _Stage:
     """A network between two steps of pruning; ``kept`` are indices of the unpruned network's channels."""
 
     model: nn.Module
-    anatomy: Anatomy
     kept: Mapping[str, Tensor]
     scores: Scores = field(default_factory=dict)
     refits: list[Refit] = field(default_factory=list)
@@ -191,7 +191,7 @@ def _removed(
 ) -> _Stage:
     """Score what is left, or take the scores there are, and remove and reconstruct."""
     model = stage.model
-    parts = stage.anatomy if model is base.model else anatomy(model, base.dataset.example)
+    parts = base.anatomy if model is base.model else anatomy(model, base.dataset.example)
     scores, seconds = stage.scores, 0.0
     if not scores or method.rescore:
         problem = Problem(model, parts.groups, keep, *calibration, classifier=base.classifier, seed=seed)
@@ -212,7 +212,6 @@ def _removed(
         pruned = prune(silenced, parts, chosen)
     return _Stage(
         model=pruned,
-        anatomy=parts,
         kept={name: stage.kept[name][indices] for name, indices in chosen.items()},
         scores={name: scores[name].cpu()[indices] for name, indices in chosen.items()},
         refits=refits,
@@ -226,6 +225,7 @@ def _recover(
     base: Base,
     method: Method,
     protocol: Protocol,
+    macs_ratio: float,
     step: int,
     seed: int,
     checkpoint: Path | None,
@@ -237,7 +237,7 @@ def _recover(
     recovery = method.recovery
     if recovery in ("none", "recalibrate"):
         return [], math.nan
-    recipe = recovery_recipe(recovery, protocol, base.cost.macs / measure.cost(model, base.dataset.example).macs)
+    recipe = recovery_recipe(recovery, protocol, macs_ratio)
     if recovery.startswith("scratch"):
         reinitialise(model, seed)
     epochs = recipe.epochs * step // method.steps - recipe.epochs * (step - 1) // method.steps

@@ -10,7 +10,7 @@ from bench.devices import device
 from bench.measure import latencies_ms
 from bench.plans import channels_to_keep
 from bench.progress import Progress
-from bench.records import Store, load_record
+from bench.records import Store, records_of
 from bench.suite import Suite
 from bench.surgery import Anatomy, anatomy, prune
 from bench.tensors import load_dataset
@@ -23,6 +23,7 @@ def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
     network and all its shapes taking turns. Where a plan allocates by scores, the shape is read from the run's record.
     """
     nets = dict.fromkeys((run.dataset, run.model) for run in suite.runs)
+    allocated = records_of(suite, store, suite.allocated_runs)
     progress = Progress("measuring latency", len(nets))
     rows: list[dict[str, object]] = []
     for dataset_name, model in nets:
@@ -34,12 +35,10 @@ def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
             if (d, m) == (dataset_name, model):
                 keep = channels_to_keep(suite.plans[plan], ratio, base, parts)
                 shapes.setdefault(tuple(keep.items()), []).append({"plan": plan, "ratio": ratio})
-        for run in suite.allocated_runs:
+        for run, record in allocated.items():
             if (run.dataset, run.model) == (dataset_name, model):
-                record = load_record(store.record_of(run), suite.run_digest(run))
-                keep = record["keep"] if record else {}
                 key = {"plan": run.plan, "ratio": run.ratio, "method": run.method, "seed": run.seed}
-                shapes.setdefault(tuple(keep.items()), []).append(key)
+                shapes.setdefault(tuple(record["keep"].items()), []).append(key)
         for keys, latencies in zip(shapes.values(), _timed(base, parts, list(shapes), suite.large_batch), strict=True):
             rows += [{"dataset": dataset_name, "label": model.label, **key, **latencies} for key in keys]
         progress.step()

@@ -4,6 +4,7 @@ Each file carries the digest of all it depends on, and a checksum. A file with a
 as missing and is made anew; so a killed job, started again, does only what is left.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +49,13 @@ def load_record(path: Path, digest: str) -> dict[str, Any] | None:
     return content if content is not None and content["digest"] == digest else None
 
 
-def all_records(suite: Suite, store: Store) -> dict[Run, dict[str, Any]]:
-    """The record of every run.
+def records_of(suite: Suite, store: Store, runs: Iterable[Run]) -> dict[Run, dict[str, Any]]:
+    """The record of each of ``runs``.
 
     UserError that counts those missing, damaged or out of date, and names the first. The marks of their jobs go, for
     they say what is not so: the next start then makes these records anew, and no others.
     """
-    found = {run: load_record(store.record_of(run), suite.run_digest(run)) for run in suite.runs}
+    found = {run: load_record(store.record_of(run), suite.run_digest(run)) for run in runs}
     lost = [run for run, record in found.items() if record is None]
     for job in dict.fromkeys(map(suite.job_of, lost)):
         store.mark_of(job).unlink(missing_ok=True)

@@ -112,13 +112,12 @@ class Suite(Strict):
             steps, epochs = self.methods[run.method].steps, self.finetuning(run.model).epochs
             if self.methods[run.method].recovery.startswith("finetune") and steps > epochs:
                 raise ValueError(f"method '{run.method}' has {steps} steps, for which {epochs} epochs are too few")
-        cells = {(run.model.label, run.method, run.plan, run.ratio) for run in self.runs}
         for question in self.questions:
             _all_known(f"question '{question.id}' names the model", question.models, sorted(labels))
             _all_known(f"question '{question.id}' names the plan", [question.plan], self.plans)
             for label, ratio in product(question.models, question.ratios):
                 for method in {question.subject, *question.against} - {"base"}:
-                    if (label, method, question.plan, ratio) not in cells:
+                    if (label, method, question.plan, ratio) not in self.seeds_of_cells:
                         cell = f"'{label}' at ratio {ratio:g}"
                         cell += "" if question.plan == "uniform" else f" of plan '{question.plan}'"
                         raise ValueError(
@@ -129,9 +128,7 @@ class Suite(Strict):
     @model_validator(mode="after")
     def _questions_can_be_answered(self) -> "Suite":
         """Statistics need two pairs at least, and a slope two depths; better told now than after the last run."""
-        seeds: dict[tuple[str, str, str, float], set[int]] = {}
-        for run in self.runs:
-            seeds.setdefault((run.model.label, run.method, run.plan, run.ratio), set()).add(run.seed)
+        seeds = self.seeds_of_cells
         depths = {model.label: model.depth for model in self.models}
         for question in self.questions:
             if question.kind == "slope" and len({depths[label] for label in question.models}) < 2:
@@ -176,6 +173,14 @@ class Suite(Strict):
             for ratio in experiment.ratios
         }
         return tuple(Run(dataset=d, model=m, seed=s, method=k, plan=p, ratio=r) for d, m, s, k, p, r in grid)
+
+    @cached_property
+    def seeds_of_cells(self) -> dict[tuple[str, str, str, float], set[int]]:
+        """(model label, method, plan, ratio) of every cell that is run -> its seeds."""
+        seeds: dict[tuple[str, str, str, float], set[int]] = {}
+        for run in self.runs:
+            seeds.setdefault((run.model.label, run.method, run.plan, run.ratio), set()).add(run.seed)
+        return seeds
 
     @cached_property
     def models(self) -> tuple[ModelSpec, ...]:

@@ -7,12 +7,12 @@ from bench.config import load_suite
 from bench.files import read_sealed, write_sealed
 from bench.job import job
 from bench.provenance import provenance
-from bench.records import Store, all_records
+from bench.records import Store, records_of
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))
     latencies = read_sealed(Path(snakemake.input.latency[0]))["rows"]
-    records = all_records(suite, Store(Path(snakemake.config["results"], suite.suite)))
+    records = records_of(suite, Store(Path(snakemake.config["results"], suite.suite)), suite.runs)
     runs, curves, refits = tables.collected(suite, records, latencies)
     tables.write(runs, tables.RUNS, Path(snakemake.output.runs))
     tables.write(curves, tables.CURVES, Path(snakemake.output.curves))
