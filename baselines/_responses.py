@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Problem, Scores, evaluating
+from bench.contract import Problem, Scores, channel_axis, evaluating
 
 BATCH = 32
 """Images that are in memory at once: at 224 pixels, few."""
@@ -83,7 +83,7 @@ def mean_over_images(
 
     def add(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            values = output.movedim(channel_axis(model, name), 1)
+            values = output.movedim(channel_axis(model.get_submodule(name)), 1)
             sums[name] += reduce(torch.relu(values)).double().cpu()
 
         return note
@@ -91,11 +91,6 @@ def mean_over_images(
     handles = [model.get_submodule(site).register_forward_hook(add(name)) for name, site in places.items()]
     _run(model, chosen.split(batch), handles)
     return {name: total / len(chosen) for name, total in sums.items()}
-
-
-def channel_axis(model: nn.Module, layer: str) -> int:
-    """Dimension of a layer's output that its channels are in."""
-    return -1 if isinstance(model.get_submodule(layer), nn.Linear) else 1
 
 
 def _run(model: nn.Module, batches: Iterable[Tensor], handles: list[torch.utils.hooks.RemovableHandle]) -> None:

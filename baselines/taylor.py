@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from baselines._responses import BATCH, channel_axis, sites
-from bench.contract import Problem, Scores, evaluating
+from baselines._responses import BATCH, sites
+from bench.contract import Problem, Scores, channel_axis, evaluating
 
 
 def score(problem: Problem) -> Scores:
@@ -49,9 +49,10 @@ def _gradients(problem: Problem, places: dict[str, str], images: Tensor, labels:
             factors[producer.name] = factors.get(producer.name, whole).index_copy(1, outputs, gate)
 
     def gated(name: str, output: Tensor) -> Tensor:
-        channels_last = output.movedim(channel_axis(model, name), -1)
+        axis = channel_axis(model.get_submodule(name))
+        channels_last = output.movedim(axis, -1)
         factor = factors[name].reshape(len(images), *[1] * (output.dim() - 2), -1)
-        return (channels_last * factor).movedim(-1, channel_axis(model, name))
+        return (channels_last * factor).movedim(-1, axis)
 
     handles = [
         model.get_submodule(site).register_forward_hook(lambda _, __, output, name=name: gated(name, output))

@@ -110,6 +110,11 @@ def kept_channels(scores: Tensor, keep: int) -> Tensor:
     return torch.sort(order[:keep]).values
 
 
+def channel_axis(layer: nn.Module) -> int:
+    """Dimension of a layer's input and output that its channels are in."""
+    return -1 if isinstance(layer, nn.Linear) else 1
+
+
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Eval mode for every module; each one's own mode is put back."""

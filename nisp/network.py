@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
-from bench.contract import evaluating
+from bench.contract import channel_axis, evaluating
 from bench.errors import UserError
 from nisp.absolute import Pass, Response, Unmeasured, hollow, responses_in
 from nisp.signals import Signal
@@ -118,11 +118,6 @@ def _reaches(node: Any, targets: set[Any]) -> bool:
             seen.add(node)
             waiting += [before for before, _ in node.next_functions]
     return False
-
-
-def channel_axis(layer: nn.Module) -> int:
-    """Dimension of a layer's input and output that its channels are in."""
-    return -1 if isinstance(layer, nn.Linear) else 1
 
 
 @contextlib.contextmanager
