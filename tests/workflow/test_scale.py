@@ -1,6 +1,5 @@
 """A suite of 10,000 runs, one job each, is planned in seconds, and one method more plans the jobs of that method."""
 
-import os
 import re
 import subprocess
 import sys
@@ -40,20 +39,27 @@ SECONDS = 60
 MEGABYTES = 1024
 
 
+MEASURED = """
+import resource, subprocess, sys
+done = subprocess.run(sys.argv[1:])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print("used", used.ru_utime, used.ru_maxrss / 1024)
+sys.exit(done.returncode)
+"""
+"""A small process between, since a peak counts what the parent held when it forked, here torch and all the tests."""
+
+
 def planned(suite, results):
     """Rule -> jobs of a dry run, the seconds of processor that it took, and its largest memory in megabytes."""
-    log = results.with_suffix(".log")
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--config"]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, f"suite={suite}", f"results={results}"], cwd=ROOT, stdout=output, stderr=subprocess.STDOUT
-        )
-        # Of this process alone; resource.getrusage would give the largest of all that the tests have started.
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, log.read_text()
-    counts = re.findall(r"^(\w+) +(\d+)$", log.read_text(), re.M)
-    return {rule: int(count) for rule, count in counts}, used.ru_utime, used.ru_maxrss / 1024
+    command += [f"suite={suite}", f"results={results}"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, *command], cwd=ROOT, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
+    seconds, megabytes = map(float, done.stdout.splitlines()[-1].split()[1:])
+    return {rule: int(count) for rule, count in counts}, seconds, megabytes
 
 
 def pretend_to_have_run(suite, root):
