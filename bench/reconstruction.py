@@ -53,7 +53,7 @@ def least_squares(
             _system(silenced, name, inputs, target.outputs, part, seed)
             for target, part in ((targets[name], images), (checks[name], validation))
         )
-        solutions = {ridge: system.solved(ridge) for ridge in RIDGES}
+        solutions = system.solved(RIDGES)
         errors = {ridge: check.error(*solution) for ridge, solution in solutions.items()}
         ridge = min(RIDGES, key=errors.__getitem__)
         system.apply(silenced, *solutions[ridge])
@@ -80,7 +80,7 @@ def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Ten
 def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
     """Re-solve ``layer`` on its ``inputs`` for ``target.outputs`` with RIDGE, in place; returns the error left."""
     system = _system(model, layer, inputs, target.outputs, images, seed)
-    solution = system.solved(RIDGE)
+    solution = system.solved([RIDGE])[RIDGE]
     system.apply(model, *solution)
     return system.error(*solution)
 
@@ -109,17 +109,24 @@ class _System:
         """The layer's present bias."""
         return self.residual.new_zeros(self.residual.shape[1]) if self.bias is None else self.bias
 
-    def solved(self, ridge: float) -> tuple[Tensor, Tensor]:
-        """(change of the weights, new bias); without a bias there is no constant to solve for, so none is taken."""
+    def solved(self, ridges: Sequence[float]) -> dict[float, tuple[Tensor, Tensor]]:
+        """Ridge -> (change of the weights, new bias).
+
+        Without a bias there is no constant to solve for, so none is taken.
+        """
         centre, shift = self.rows.mean(0), self.residual.mean(0)
         if self.bias is None:
             centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
         centred = self.rows - centre
-        gram = centred.T @ centred
-        pull = ridge * gram.diagonal().mean().clamp_min(1e-12)
-        gram.diagonal().add_(pull)
-        change = torch.linalg.solve(gram, centred.T @ (self.residual - shift)).T
-        return change, shift - change @ centre
+        gram, product = centred.T @ centred, centred.T @ (self.residual - shift)
+        size = gram.diagonal().mean().clamp_min(1e-12)
+        solutions = {}
+        for ridge in ridges:
+            pulled = gram.clone()
+            pulled.diagonal().add_(ridge * size)
+            change = torch.linalg.solve(pulled, product).T
+            solutions[ridge] = change, shift - change @ centre
+        return solutions
 
     def error(self, change: Tensor, shift: Tensor) -> float:
         """Squared error left, relative to the targets' variance."""
