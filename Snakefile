@@ -19,7 +19,7 @@ from bench.errors import UserError
 from bench.estimate import COSTS, CostTable, as_sentence, estimated
 from bench.files import check_writable
 from bench.plugins import fingerprint
-from bench.resources import memory_mb, runtime_minutes
+from bench.resources import memory_mb, runtime_minutes, urgencies
 
 min_version("9.0")
 

@@ -39,6 +39,18 @@ def runtime_minutes(suite: Suite, job: Job, attempt: int) -> int:
     return attempt * math.ceil(minutes)
 
 
+def urgencies(suite: Suite) -> dict[Job, float]:
+    """Job -> passes over the training images of it and of the longest job that waits for it.
+
+    Where the longest chains go first, no core is left waiting for one of them at the end.
+    """
+    urgency = {job: _epochs(suite, job) for job in suite.prune_jobs}
+    waiting: dict[Job, float] = {}
+    for job, length in urgency.items():
+        waiting[job[:3]] = max(length, waiting.get(job[:3], 0))
+    return urgency | {job: _epochs(suite, job) + waiting.get(job, 0) for job in suite.base_jobs}
+
+
 def _epochs(suite: Suite, job: Job) -> float:
     """Passes over the training images, one for each run's scoring and measuring among them."""
     if job in suite.base_jobs:

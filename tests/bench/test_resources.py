@@ -1,4 +1,4 @@
-from bench.resources import image_side, memory_mb, runtime_minutes
+from bench.resources import image_side, memory_mb, runtime_minutes, urgencies
 from bench.suite import Suite
 
 IMAGENET = {
@@ -51,3 +51,16 @@ def test_each_attempt_asks_for_more():
     suite = Suite(**IMAGENET)
     assert memory_mb(suite, JOB, 0, 2) == 2 * memory_mb(suite, JOB, 0, 1)
     assert runtime_minutes(suite, JOB, 3) == 3 * runtime_minutes(suite, JOB, 1)
+
+
+def test_the_longest_chain_is_the_most_urgent():
+    models = [{"name": "lenet"}, {"name": "plain", "depth": 4}]
+    some = {**DIGITS["experiments"][0], "models": models[1:], "methods": ["nisp"]}
+    both = {**some, "models": models[:1], "methods": ["nisp", "finetuned"], "name": "both"}
+    suite = Suite(**{**DIGITS, "experiments": [some, both], "bundle": ["method"]})
+    found = urgencies(suite)
+    assert set(found) == {*suite.base_jobs, *suite.prune_jobs}
+    assert found["digits", "plain-4", "0", "all", "0.5"] == 1
+    assert found["digits", "lenet", "0", "all", "0.5"] == 2 + 10
+    assert found["digits", "plain-4", "0"] == 12 + 1
+    assert found["digits", "lenet", "0"] == 12 + 12

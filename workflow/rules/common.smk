@@ -20,6 +20,7 @@ except UserError as error:
     raise WorkflowError(str(error))
 
 ROOT = f"{config['results']}/{SUITE.suite}"
+URGENCIES = urgencies(SUITE)
 STARTED = time.time()
 # Snakemake knows by itself only when the plan is made.
 DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
@@ -75,6 +76,11 @@ def job_of(wildcards):
         for name in ("dataset", "label", "seed", "method", "ratio")
         if name in wildcards.keys()
     )
+
+
+def urgency(wildcards):
+    """Longest first."""
+    return URGENCIES[job_of(wildcards)]
 
 
 def figure_code():

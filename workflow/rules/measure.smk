@@ -24,6 +24,7 @@ rule base:
         f"{ROOT}/bases/{{dataset}}/{{label}}/{{seed}}.json",
     log:
         f"{ROOT}/logs/base/{{dataset}}/{{label}}/{{seed}}.log",
+    priority: urgency
     conda:
         "../../environment.yml"
     resources:
@@ -46,6 +47,7 @@ rule prune:
         f"{ROOT}/batches/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.json",
     log:
         f"{ROOT}/logs/prune/{{dataset}}/{{label}}/{{seed}}/{{method}}/{{ratio}}.log",
+    priority: urgency
     conda:
         "../../environment.yml"
     resources:
