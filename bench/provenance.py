@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.plugins import ROOT
 
-PACKAGES = ("torch", "torch-pruning", "ptflops", "snakemake", "numpy", "scipy", "scikit-learn", "pandas")
+PACKAGES = ("torch", "torchvision", "ptflops", "snakemake", "numpy", "scipy", "scikit-learn", "pandas")
 
 
 @cache
