@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from bench.plugins import ROOT
+from bench.recovery import epochs_of
 from bench.specs import ModelSpec, Strict
 from bench.suite import Run, Suite
 
@@ -83,16 +84,10 @@ def macs_left(suite: Suite, run: Run) -> float:
 def epochs_of_trainings(suite: Suite, run: Run, left: float) -> list[float]:
     """Epochs of each training of a run."""
     base, finetuning = suite.recipe(run.model), suite.finetuning(run.model)
-    epochs: dict[str, list[float]] = {
-        "none": [],
-        "recalibrate": [],
-        "finetune": [finetuning.epochs],
-        "finetune_tuned": [finetuning.epochs] * len(finetuning.tuned_factors),
-        "scratch_paper": [finetuning.epochs],
-        "scratch_e": [base.epochs],
-        "scratch_b": [base.epochs * min(1 / left, suite.scratch_b_limit)],
-    }
-    return epochs[suite.methods[run.method].recovery]
+    recovery = suite.methods[run.method].recovery
+    passes = epochs_of(recovery, base.epochs, finetuning.epochs, 1 / left, suite.scratch_b_limit)
+    trainings = len(finetuning.tuned_factors) if recovery == "finetune_tuned" else 1
+    return [passes] * trainings if passes else []
 
 
 def as_sentence(suite: Suite, estimate: Estimate) -> str:

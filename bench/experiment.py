@@ -17,6 +17,7 @@ from bench.data import Dataset, Split
 from bench.models import classifier_name
 from bench.plans import channels_to_keep
 from bench.reconstruction import Refit, least_squares, surviving_inputs
+from bench.recovery import Recovery, epochs_of
 from bench.specs import PlanSpec
 from bench.surgery import Anatomy, anatomy, prune, removal_error
 from bench.training import Epoch, Recipe, recalibrate, reinitialise, train
@@ -50,7 +51,7 @@ class Method:
     criterion: Criterion
     options: Mapping[str, Any]
     reconstruction: str
-    recovery: str
+    recovery: Recovery
     steps: int = 1
     rescore: bool = True
 
@@ -258,27 +259,12 @@ def _recover(
     return curve, -factor
 
 
-def recovery_recipe(recovery: str, protocol: Protocol, macs_ratio: float) -> Recipe:
-    """The schedule of a recovery; ``macs_ratio`` is MACs of the base over MACs of the pruned network.
-
-    finetune       the base recipe with its learning rate times ``learning_rate_factor`` (a tenth, as in NISP)
-    finetune_tuned the same with each of ``tuned_factors``, the best on validation images counting
-    scratch_paper  as many iterations as fine-tuning has, with the original learning rate (NISP, as we read it)
-    scratch_e      the base recipe's epochs (Liu et al. 2019)
-    scratch_b      the base recipe's compute: its epochs times ``macs_ratio``, at most the limit (Liu et al. 2019
-                   limit it to 2 on ImageNet)
-    """
+def recovery_recipe(recovery: Recovery, protocol: Protocol, macs_ratio: float) -> Recipe:
+    """The schedule of a recovery; ``macs_ratio`` is MACs of the base over MACs of the pruned network."""
     base = protocol.base
-    finetune = replace(
-        base, epochs=protocol.finetune_epochs, learning_rate=base.learning_rate * protocol.learning_rate_factor
-    )
-    return {
-        "finetune": finetune,
-        "finetune_tuned": finetune,
-        "scratch_paper": replace(base, epochs=protocol.finetune_epochs),
-        "scratch_e": base,
-        "scratch_b": replace(base, epochs=round(base.epochs * min(macs_ratio, protocol.scratch_b_limit))),
-    }[recovery]
+    factor = protocol.learning_rate_factor if recovery in ("finetune", "finetune_tuned") else 1.0
+    passes = epochs_of(recovery, base.epochs, protocol.finetune_epochs, macs_ratio, protocol.scratch_b_limit)
+    return replace(base, epochs=round(passes), learning_rate=base.learning_rate * factor)
 
 
 def _ware(base: Base, model: nn.Module, kept: Mapping[str, Tensor]) -> float:

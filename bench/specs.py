@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from bench import plugins
+from bench.recovery import Recovery
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$", max_length=64)]
-Recovery = Literal["none", "recalibrate", "finetune", "finetune_tuned", "scratch_paper", "scratch_e", "scratch_b"]
 Reconstruction = Literal["none", "least_squares"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 METRICS = (

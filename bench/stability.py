@@ -1,4 +1,4 @@
-"""How far the ranking of methods agrees between settings: Kendall's tau over budgets, seeds and models."""
+"""How far the ranking of methods agrees between settings: Kendall's tau over budgets, seeds, models and schedules."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -11,7 +11,7 @@ from bench.tables import framed, labelled
 
 STABILITY = pa.DataFrameSchema(
     {
-        "between": pa.Column(str, pa.Check.isin(["ratios", "seeds", "models"])),
+        "between": pa.Column(str, pa.Check.isin(["ratios", "seeds", "models", "schedules"])),
         "recovery": pa.Column(str),
         "methods": pa.Column(int),
         "pairs": pa.Column(int),
@@ -26,7 +26,8 @@ STABILITY = pa.DataFrameSchema(
 def stability(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and lowest tau-b between all pairs of ratios, seeds and models, of the methods' final accuracies.
 
-    Trained methods and untrained ones are ranked apart.
+    Trained methods and untrained ones are ranked apart. Between schedules, what is ranked is the choice of channels, in
+    each panel and at each ratio where it was fine-tuned at a fixed and at a tuned learning rate.
     """
     runs = labelled(runs)
     trained = ~runs["recovery"].isin(["none", "recalibrate"])
@@ -37,6 +38,14 @@ def stability(runs: pd.DataFrame) -> pd.DataFrame:
             taus = list(_taus(means))
             if taus:
                 rows.append((between, kind, len(means), len(taus), sum(taus) / len(taus), min(taus)))
+    tuned = runs[runs["recovery"].isin(["finetune", "finetune_tuned"]) & (runs["steps"] == 1)]
+    choices, taus = set(), []
+    for _, part in tuned.groupby(["panel", "ratio"]):
+        means = part.pivot_table("top1_final", ["criterion", "reconstruction"], "recovery").dropna()
+        taus += list(_taus(means))
+        choices |= set(means.index)
+    if taus:
+        rows.append(("schedules", "fine-tuned", len(choices), len(taus), sum(taus) / len(taus), min(taus)))
     return framed(rows, STABILITY)
 
 

@@ -8,13 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.recovery import SCRATCH
 from bench.suite import Suite
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#882255", "#000000")
 """Okabe and Ito's, with brown and wine in place of yellow, which does not show on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "p", "<", ">")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1)))
-SCRATCH = ("#000000", "#666666", "#A0A0A0")
+GREYS = ("#000000", "#666666", "#A0A0A0", "#444444")
 NAMES = {
     "lenet": "LeNet", "plain": "Plain", "resnet": "ResNet", "cifarnet": "Cifar-net", "alexnet": "AlexNet",
     "caffenet": "CaffeNet", "googlenet": "GoogLeNet", "googlenet_caffe": "GoogLeNet (Caffe)",
@@ -44,8 +45,8 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
     kin = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
     criteria = list(dict.fromkeys(other.criterion for other in kin))
     if spec.recovery.startswith("scratch"):
-        index = ("scratch_paper", "scratch_e", "scratch_b").index(spec.recovery)
-        return {"color": SCRATCH[index], "marker": MARKERS[9 + index], "linestyle": DASHES[1 + index]}
+        index = SCRATCH.index(spec.recovery)
+        return {"color": GREYS[index], "marker": MARKERS[(9 + index) % 12], "linestyle": DASHES[1 + index]}
     index = criteria.index(spec.criterion)
     other = index + 3 * (spec.recovery == "finetune_tuned") + 4 * (spec.steps > 1) + 2 * (not spec.rescore)
     style = {"color": COLOURS[index % 9], "marker": MARKERS[other % 12], "linestyle": DASHES[other % 9]}

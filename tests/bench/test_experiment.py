@@ -52,6 +52,15 @@ def test_one_step_is_the_default_and_final_is_the_recoverys_accuracy(base):
     assert tuned.row["learning_rate_factor"] == pytest.approx(0.1)
 
 
+def test_training_from_scratch_takes_the_epochs_of_its_protocol(base):
+    """Half of the channels leave less than half of the MACs, so Scratch-B takes twice the base's 3 epochs."""
+    for recovery, epochs in (("scratch_paper", 4), ("scratch_e", 3), ("scratch_b", 6), ("scratch_total", 6 + 4)):
+        scratch = run(base, method(recovery), PROTOCOL, HALF, 0)
+        assert len(scratch.curve) == 1 + epochs
+        assert scratch.row["top1_final"] == scratch.curve[-1].test_top1
+        assert scratch.row["learning_rate_factor"] == 1
+
+
 def test_steps_end_at_the_same_shape_with_the_same_epochs(base):
     once, thrice = (run(base, method("finetune", steps=steps), PROTOCOL, HALF, 0) for steps in (1, 3))
     assert once.keep == thrice.keep

@@ -43,7 +43,7 @@ def table(gain, noise=0.3, **columns):
         {
             "dataset": "digits", "model": "plain", "depth": depth, "seed": seed, "method": method,
             "plan": "uniform", "ratio": ratio,
-            "recovery": "none", "top1_base": 81.0,
+            "criterion": method, "reconstruction": "none", "recovery": "none", "steps": 1, "top1_base": 81.0,
             "top1_final": 80 - gain(method, depth, ratio) + noise * rng.normal(),
             "ware": 0.5 + 0.1 * depth * (method != "nisp") + 0.01 * rng.normal(),
         }
@@ -143,3 +143,14 @@ def test_stability_is_kendalls_tau_between_settings():
     assert set(agreed["between"]) == {"ratios", "seeds", "models"} and (agreed["tau_mean"] == 1).all()
     turned = stability(table(lambda m, d, r: order[m] * (1 if r == 0.5 else -1)))
     assert turned.set_index("between").loc["ratios", "tau_mean"] == -1
+
+
+def test_stability_between_schedules_ranks_choices_that_were_fine_tuned_at_both():
+    order = {"nisp": 0, "random": 9, "magnitude": 4}
+    fixed = table(lambda m, d, r: order[m], recovery="finetune")
+    tuned = table(lambda m, d, r: order[m] * (1 if d == 4 else -1), recovery="finetune_tuned")
+    scratch = table(lambda m, d, r: -50, recovery="scratch_e")
+    found = stability(pd.concat([fixed, tuned[tuned["ratio"] == 0.5], scratch])).set_index("between").loc["schedules"]
+    # Three panels at one ratio: the same order in one, turned round in two.
+    assert found["methods"] == 3 and found["pairs"] == 3
+    assert found["tau_mean"] == pytest.approx(-1 / 3) and found["tau_low"] == -1
