@@ -150,6 +150,7 @@ def _step(
 
     Returns its share of the mean loss (distributed.weight), and for how many images at once there was room.
     """
+    statistics = [buffer.clone() for buffer in model.buffers()]
     while True:
         optimizer.zero_grad(set_to_none=True)
         try:
@@ -166,6 +167,8 @@ def _step(
                 ) from None
         room = math.ceil(room / 2)
         tell_of_parts("trained on")
+        for buffer, before in zip(model.buffers(), statistics, strict=True):
+            buffer.copy_(before)  # as batch norm was before the attempt
     optimizer.step()
     return loss, room
 

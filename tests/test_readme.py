@@ -66,8 +66,3 @@ def test_the_folders_that_plugins_go_to_are_those_that_are_searched():
 def test_the_verdicts_shown_are_the_reference_runs():
     [shown] = re.findall(r"<!-- verdicts -->\n```\n(.*?)```\n<!-- /verdicts -->", README, re.S)
     assert shown == (REFERENCE / "tables/verdicts.txt").read_text()
-
-
-def test_every_file_that_the_readme_links_to_exists():
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
-    assert targets and all((ROOT / target).exists() for target in targets)

@@ -53,6 +53,14 @@ def test_a_batch_too_large_is_trained_on_in_parts_to_the_same_result(few, capsys
     assert told.count("out of memory: batches are trained on in parts") == 1 and told.count("evaluated") == 1
 
 
+def test_batch_norm_forgets_an_attempt_that_failed(few):
+    one_batch = replace(few, train=Split(few.train.images[:40], few.train.labels[:40]))
+    model = Small(20)
+    model.body[1] = torch.nn.BatchNorm2d(4)
+    train(model, one_batch, replace(RECIPE, epochs=1), 0)
+    assert model.body[1].num_batches_tracked == 2, "two parts of twenty images, and not the forty before"
+
+
 def test_that_not_even_one_image_fits_is_told(few):
     model = Small(1000)
     forward = model.forward
