@@ -16,7 +16,7 @@ from bench.config import check_settings, load_suite, loaded
 from bench.dashboard import Dashboard
 from bench.devices import visible_gpus
 from bench.errors import UserError
-from bench.estimate import COSTS, CostTable, as_sentence, estimated
+from bench.estimate import COST_FILE, CostTable, as_sentence, estimated
 from bench.files import check_writable
 from bench.plugins import fingerprint
 from bench.resources import memory_mb, runtime_minutes, urgencies

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from bench.plugins import ROOT
 from bench.recovery import epochs_of
-from bench.specs import ModelSpec, Strict
+from bench.specs import DatasetSpec, ModelSpec, Strict
 from bench.suite import Run, Suite
 
-COSTS = ROOT / "config" / "costs.yaml"
+COST_FILE = ROOT / "config" / "costs.yaml"
 
 
 class Device(Strict):
@@ -24,12 +24,29 @@ class Data(Strict):
     side: int
 
 
+class Network(Strict):
+    """In millions: multiply-accumulates of one image, parameters, and numbers that modules write for one image."""
+
+    macs: float
+    params: float
+    activations: float
+
+
 class CostTable(Strict):
-    """config/costs.yaml; ``macs``: label@side -> multiply-accumulates of one image."""
+    """config/costs.yaml; ``networks`` by label@side."""
 
     device: Device
     datasets: dict[str, Data]
-    macs: dict[str, int]
+    networks: dict[str, Network]
+
+    def side(self, dataset: DatasetSpec) -> int | None:
+        """Pixels a side of the data set's images in a suite, None where it is not known."""
+        known = self.datasets.get(dataset.name)
+        return dataset.image_size or (known.side if known else None)
+
+    def network(self, model: ModelSpec, dataset: DatasetSpec) -> Network | None:
+        """What the model costs on images of the data set, None where it is not known."""
+        return self.networks.get(f"{model.label}@{self.side(dataset)}")
 
 
 @dataclass(frozen=True)
@@ -53,14 +70,12 @@ def estimated(suite: Suite, costs: CostTable) -> Estimate:
     def add(dataset: str, model: ModelSpec, epochs: float, left: float) -> None:
         nonlocal seconds, trainings
         trainings += 1
-        spec, data = suite.dataset(dataset), costs.datasets.get(dataset)
-        side = spec.image_size or (data.side if data else 0)
-        macs = costs.macs.get(f"{model.label}@{side}")
-        if data is None or macs is None:
+        data, network = costs.datasets.get(dataset), costs.network(model, suite.dataset(dataset))
+        if data is None or network is None:
             unknown[f"{model.label} on {dataset}"] = None
             return
         steps = epochs * data.images / suite.recipe(model).batch_size
-        computing = epochs * data.images * 3 * macs * left / (1e12 * costs.device.tera_macs_per_second)
+        computing = epochs * data.images * 3e6 * network.macs * left / (1e12 * costs.device.tera_macs_per_second)
         seconds += max(computing, steps * costs.device.seconds_per_step)
 
     for base in dict.fromkeys((run.dataset, run.model, run.seed) for run in suite.runs):

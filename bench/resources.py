@@ -3,39 +3,51 @@
 import math
 
 from bench import plugins
-from bench.estimate import epochs_of_trainings, macs_left
+from bench.estimate import CostTable, epochs_of_trainings, macs_left
 from bench.suite import Job, Suite
 
 START_MB = 2000
 """Python, torch and the project's code."""
-ACTIVATION_KB = 2
-"""Kept for the backward pass per pixel of a training image: ResNet-50's, the most of our networks."""
+ACTIVATIONS_PER_PIXEL = 450
+"""Of a network that is not in the table of costs: ResNet-50's, the most of ours."""
+BYTES_PER_ACTIVATION = 6
+"""In training: four are kept for the backward pass. On CPUs, 4.0 (ResNet-50) to 7.6 (LeNet) were measured."""
+BYTES_PER_PARAMETER = 16
+"""The weight, its gradient, its momentum, and a copy."""
 START_MINUTES = 10
 EPOCH_MINUTES = 20
 """One pass over 1.3 million images of 224 pixels a side; fewer pixels take less in proportion."""
 
 
-def image_side(suite: Suite, dataset: str) -> int:
-    """Pixels a side: the suite's, else 224 where a data set comes in any size, else 32, which none exceeds."""
+def image_side(suite: Suite, costs: CostTable, dataset: str) -> int:
+    """Pixels a side; of a data set that is not in the table of costs, 224 where it comes in any size, else 32."""
     spec = suite.dataset(dataset)
-    return spec.image_size or (224 if plugins.data_options(spec.name) else 32)
+    return costs.side(spec) or (224 if plugins.data_options(spec.name) else 32)
 
 
-def memory_mb(suite: Suite, job: Job, data_mb: float, attempt: int) -> int:
-    """Of a job (data set, label, ...): a batch in training and four copies of the data; each attempt asks for more."""
+def memory_mb(suite: Suite, costs: CostTable, job: Job, data_mb: float, attempt: int) -> int:
+    """Of a job (data set, label, ...): its network, a batch in training, four copies of the data.
+
+    Each attempt asks for more.
+    """
     dataset, label, *_ = job
     model = next(model for model in suite.models if model.label == label)
-    activations = suite.recipe(model).batch_size * image_side(suite, dataset) ** 2 * ACTIVATION_KB / 1000
-    return attempt * math.ceil(START_MB + 4 * data_mb + activations)
+    network = costs.network(model, suite.dataset(dataset))
+    if network is None:
+        activations, params = ACTIVATIONS_PER_PIXEL * image_side(suite, costs, dataset) ** 2 / 1e6, 0.0
+    else:
+        activations, params = network.activations, network.params
+    training = suite.recipe(model).batch_size * activations * BYTES_PER_ACTIVATION + params * BYTES_PER_PARAMETER
+    return attempt * math.ceil(START_MB + 4 * data_mb + training)
 
 
-def runtime_minutes(suite: Suite, job: Job, attempt: int) -> int:
+def runtime_minutes(suite: Suite, costs: CostTable, job: Job, attempt: int) -> int:
     """Of a job: the epochs of all its trainings; each attempt asks for more.
 
     A guess on the safe side of a fast GPU. A job that runs out of time goes on at its next attempt where it was.
     """
     dataset = job[0]
-    minutes = START_MINUTES + _epochs(suite, job) * EPOCH_MINUTES * (image_side(suite, dataset) / 224) ** 2
+    minutes = START_MINUTES + _epochs(suite, job) * EPOCH_MINUTES * (image_side(suite, costs, dataset) / 224) ** 2
     return attempt * math.ceil(minutes)
 
 

@@ -42,8 +42,9 @@ def stability(runs: pd.DataFrame) -> pd.DataFrame:
     choices, taus = set(), []
     for _, part in tuned.groupby(["panel", "ratio"]):
         means = part.pivot_table("top1_final", ["criterion", "reconstruction"], "recovery").dropna()
-        taus += list(_taus(means))
-        choices |= set(means.index)
+        if len(means.columns) == 2 and len(means) > 2:
+            taus += list(_taus(means))
+            choices |= set(means.index)
     if taus:
         rows.append(("schedules", "fine-tuned", len(choices), len(taus), sum(taus) / len(taus), min(taus)))
     return framed(rows, STABILITY)

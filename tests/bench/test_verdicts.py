@@ -150,7 +150,9 @@ def test_stability_between_schedules_ranks_choices_that_were_fine_tuned_at_both(
     fixed = table(lambda m, d, r: order[m], recovery="finetune")
     tuned = table(lambda m, d, r: order[m] * (1 if d == 4 else -1), recovery="finetune_tuned")
     scratch = table(lambda m, d, r: -50, recovery="scratch_e")
-    found = stability(pd.concat([fixed, tuned[tuned["ratio"] == 0.5], scratch])).set_index("between").loc["schedules"]
+    alone = fixed[fixed["method"] == "nisp"].assign(method="other", criterion="other")
+    runs = pd.concat([fixed, alone, tuned[tuned["ratio"] == 0.5], scratch])
+    found = stability(runs).set_index("between").loc["schedules"]
     # Three panels at one ratio: the same order in one, turned round in two.
     assert found["methods"] == 3 and found["pairs"] == 3
     assert found["tau_mean"] == pytest.approx(-1 / 3) and found["tau_low"] == -1

@@ -16,6 +16,7 @@ SUITE_FILE = (
 
 try:
     SUITE = load_suite(SUITE_FILE)
+    COSTS = loaded(COST_FILE, CostTable, "cost table")
 except UserError as error:
     raise WorkflowError(str(error))
 
@@ -61,12 +62,12 @@ def data_files(wildcards):
 
 def job_memory(wildcards, input, attempt):
     """Megabytes."""
-    return memory_mb(SUITE, job_of(wildcards), input.size_mb, attempt)
+    return memory_mb(SUITE, COSTS, job_of(wildcards), input.size_mb, attempt)
 
 
 def job_runtime(wildcards, attempt):
     """Minutes."""
-    return runtime_minutes(SUITE, job_of(wildcards), attempt)
+    return runtime_minutes(SUITE, COSTS, job_of(wildcards), attempt)
 
 
 def job_of(wildcards):
@@ -104,8 +105,7 @@ def table1_code():
 
 def print_estimate():
     """How long the suite would keep a GPU, for a dry run."""
-    costs = loaded(COSTS, CostTable, "cost table")
-    print(as_sentence(SUITE, estimated(SUITE, costs)), file=sys.stderr)
+    print(as_sentence(SUITE, estimated(SUITE, COSTS)), file=sys.stderr)
 
 
 def begin():
