@@ -87,9 +87,13 @@ def grid(rows: int, columns: int, height: float = 2.5, **kwargs: Any) -> tuple[F
 
 
 def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
-    """One legend under all panels, each method once."""
+    """One legend under all panels, each method once, in as many columns up to ``columns`` as the figure is wide."""
     handles, labels = _entries(panels)
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2)
+    for count in range(columns, 0, -1):
+        made = figure.legend(handles, labels, loc="outside lower center", ncols=count, frameon=False, handlelength=3.2)
+        if count == 1 or made.get_window_extent().width <= figure.bbox.width:
+            break
+        made.remove()
 
 
 def row_legend(row: Sequence[Axes]) -> None:

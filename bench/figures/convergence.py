@@ -7,6 +7,8 @@ from bench.figures._results import Drawing, Results
 from bench.tables import panels_of
 
 NUMBER = 3
+MANY = 8
+"""Bands of more methods than these would hide one another."""
 
 
 def draw(results: Results) -> Drawing:
@@ -17,12 +19,13 @@ def draw(results: Results) -> Drawing:
     models = panels_of(results.suite, curves)
     shown = {model: _ratios(curves[curves["panel"] == model]) for model in models}
     methods = style.methods_of(results.suite, curves)
+    banded = methods if len(methods) <= MANY else []
     start = 60 if curves.groupby("panel")["test_top1"].max().min() > 70 else 0
     figure, panels = style.grid(max(map(len, shown.values())), len(models), 2.5, sharex="col", sharey="row")
     for column, model in zip(panels.T, models, strict=True):
         for axes, ratio in zip(column, shown[model], strict=False):
             part = curves[(curves["ratio"] == ratio) & (curves["panel"] == model)]
-            style.line(axes, results.suite, part, "epoch", "test_top1", methods, bands=methods)
+            style.line(axes, results.suite, part, "epoch", "test_top1", methods, bands=banded)
             for one in axes.lines:
                 one.set_markevery(4)
             base = runs.loc[runs["panel"] == model, "top1_base"].mean()
@@ -36,9 +39,10 @@ def draw(results: Results) -> Drawing:
     for row in panels:
         row[0].set_ylabel("test top-1 (%)")
     style.legend(figure, panels.flat, 4)
+    whose = "" if banded else " around those of NISP"
     return figure, (
-        "Recovery epoch by epoch: mean over seeds, with a band of one standard deviation. Epoch 0 is the pruned "
-        f"network, recalibrated, or random weights for training from scratch. The axis starts at {start} %."
+        f"Recovery epoch by epoch: mean over seeds, with a band of one standard deviation{whose}. Epoch 0 is the "
+        f"pruned network, recalibrated, or random weights for training from scratch. The axis starts at {start} %."
     )
 
 

@@ -29,7 +29,8 @@ def draw(results: Results) -> Drawing:
     for column, panel in enumerate(panels):
         top, bottom = axes[0][column], axes[1][column]
         part = shares[shares["panel"] == panel].set_index("term").loc[terms]
-        _intervals(top, part, range(len(terms)), ["#0072B2" if " x " not in term else "#777777" for term in terms])
+        colours = ["#777777" if " x " in term or term == "rest" else "#0072B2" for term in terms]
+        _intervals(top, part, range(len(terms)), colours)
         top.set_yticks(range(len(terms)), [term.replace(" x ", " × ") for term in terms], fontsize=7)
         top.set_title(style.title(panel))
         top.set_xlabel("share of variance (%)")
