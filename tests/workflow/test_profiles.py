@@ -51,9 +51,9 @@ else:
     },
 }
 ASKED = {
-    "sge": "-pe smp 1 -l mem_free=$(( 2133 / 1 ))M",
-    "lsf": "-n 1 -R span[hosts=1] rusage[mem=2133MB] -W 13 -gpu num=1",
-    "kubernetes": '"limits": {"memory": "2133M", "nvidia.com/gpu": "1"}',
+    "sge": "-pe smp 1 -l mem_free=$(( 2005 / 1 ))M",
+    "lsf": "-n 1 -R span[hosts=1] rusage[mem=2005MB] -W 11 -gpu num=1",
+    "kubernetes": '"limits": {"memory": "2005M", "nvidia.com/gpu": "1"}',
 }
 
 
@@ -118,7 +118,7 @@ def test_jobs_go_through_a_schedulers_commands(project, stand_in, profile):  # n
     output = snakemake(project, mark, "--forcerun", "base", *profile_of, "--config", "results=clustered")
     assert "Submitted job 0 with external jobid" in output and (project / mark).exists()
     asked = (folder / "asked").read_text()
-    wanted = ASKED[profile].replace("$(( 2133 / 1 ))", "2133")
+    wanted = ASKED[profile].replace("$(( 2005 / 1 ))", "2005")
     assert wanted in asked, asked
 
 
