@@ -97,9 +97,12 @@ def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
 
 
 def row_legend(row: Sequence[Axes]) -> None:
-    """One legend beside a row of panels, each method once."""
+    """One legend beside a row of panels, each method once; of many methods a dense one, no higher than the row."""
     handles, labels = _entries(row)
-    row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, handlelength=3.2)
+    style: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "frameon": False, "handlelength": 3.2}
+    if len(labels) > 14:
+        style |= {"fontsize": 6, "labelspacing": 0.15}
+    row[-1].legend(handles, labels, **style)
 
 
 def _entries(panels: Iterable[Axes]) -> tuple[list[Any], list[str]]:

@@ -33,7 +33,7 @@ def draw(results: Results) -> Drawing:
             )
         axes.set_title(f"batch {batch}")
         axes.set_xlabel("MACs left (%)")
-        axes.set_ylim(bottom=0)
+    panels[0][0].set_ylim(bottom=0)
     panels[0][0].set_ylabel("latency left (%)")
     style.legend(figure, panels.flat, 5)
     return figure, (
