@@ -31,22 +31,20 @@ def stability(runs: pd.DataFrame) -> pd.DataFrame:
     """
     runs = labelled(runs)
     trained = ~runs["recovery"].isin(["none", "recalibrate"])
-    rows = []
+    ranked: list[tuple[str, str, int, list[float]]] = []
     for kind, part in (("without training", runs[~trained]), ("with training", runs[trained])):
         for between, level in (("ratios", "ratio"), ("seeds", "seed"), ("models", "panel")):
             means = part.pivot_table(index="method", columns=level, values="top1_final")
-            taus = list(_taus(means))
-            if taus:
-                rows.append((between, kind, len(means), len(taus), sum(taus) / len(taus), min(taus)))
+            ranked.append((between, kind, len(means), list(_taus(means))))
     tuned = runs[runs["recovery"].isin(["finetune", "finetune_tuned"]) & (runs["steps"] == 1)]
-    choices, taus = set(), []
+    choices, between_schedules = set(), []
     for _, part in tuned.groupby(["panel", "ratio"]):
         means = part.pivot_table("top1_final", ["criterion", "reconstruction"], "recovery").dropna()
-        if len(means.columns) == 2 and len(means) > 2:
-            taus += list(_taus(means))
+        if taus := list(_taus(means)):
+            between_schedules += taus
             choices |= set(means.index)
-    if taus:
-        rows.append(("schedules", "fine-tuned", len(choices), len(taus), sum(taus) / len(taus), min(taus)))
+    ranked.append(("schedules", "fine-tuned", len(choices), between_schedules))
+    rows = [(*what, len(taus), sum(taus) / len(taus), min(taus)) for *what, taus in ranked if taus]
     return framed(rows, STABILITY)
 
 
