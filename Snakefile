@@ -18,7 +18,7 @@ from bench.devices import visible_gpus
 from bench.errors import UserError
 from bench.estimate import COST_FILE, CostTable, as_sentence, estimated
 from bench.files import check_writable
-from bench.plugins import fingerprint
+from bench.fingerprints import fingerprint
 from bench.resources import memory_mb, runtime_minutes, urgencies
 
 min_version("9.0")

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from bench.batch import untrained
+from bench.bases import untrained
 from bench.devices import device
 from bench.measure import latencies_ms
 from bench.plans import channels_to_keep

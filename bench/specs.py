@@ -1,6 +1,7 @@
 """The parts of a suite file: frozen objects that check what they are given."""
 
 import math
+from collections.abc import Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -258,14 +259,29 @@ class MethodSpec(Strict):
     @model_validator(mode="after")
     def _exists(self) -> "MethodSpec":
         _known(self.criterion, plugins.CRITERIA, "criterion")
-        allowed = plugins.options(self.criterion)
-        for option, value in self.options.items():
-            if option not in allowed:
-                listed = ", ".join(allowed) or "none"
-                raise ValueError(f"criterion '{self.criterion}' has no option '{option}': it takes {listed}")
-            if not _is_of(value, allowed[option]):
-                raise ValueError(f"option '{option}' must be of type {allowed[option]} (given: {value!r:.80})")
+        _check_options(f"criterion '{self.criterion}'", self.options, plugins.options(self.criterion))
         return self
+
+
+class RankingSpec(Strict):
+    """How the final responses are ranked for WARE's weights: a file in nisp/rankings, and its options."""
+
+    name: Name
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _exists(self) -> "RankingSpec":
+        _known(self.name, plugins.RANKINGS, "ranking")
+        _check_options(f"ranking '{self.name}'", self.options, plugins.ranking_options(self.name))
+        return self
+
+
+def _check_options(owner: str, options: Mapping[str, Any], allowed: Mapping[str, str]) -> None:
+    for option, value in options.items():
+        if option not in allowed:
+            raise ValueError(f"{owner} has no option '{option}': it takes {', '.join(allowed) or 'none'}")
+        if not _is_of(value, allowed[option]):
+            raise ValueError(f"option '{option}' must be of type {allowed[option]} (given: {value!r:.80})")
 
 
 def _is_of(value: Any, kind: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from bench import plugins
+from bench.fingerprints import fingerprint
 from bench.specs import (
     DatasetSpec,
     Experiment,
@@ -20,6 +21,7 @@ from bench.specs import (
     Name,
     PlanSpec,
     Question,
+    RankingSpec,
     Strict,
     Training,
     TrainingTable,
@@ -60,6 +62,7 @@ class Suite(Strict):
     scratch_b_limit: float = Field(default=2.0, ge=1)
     calibration_images: int = Field(default=500, ge=2)
     large_batch: int = Field(default=128, ge=2)
+    frl_ranking: RankingSpec = RankingSpec(name="inf_fs")
     named_methods: dict[Name, MethodSpec] = Field(default={}, alias="methods")
     named_plans: dict[Name, PlanSpec] = Field(default={}, alias="plans")
     experiments: tuple[Experiment, ...] = Field(min_length=1)
@@ -222,25 +225,37 @@ class Suite(Strict):
 
     def data_digest(self, dataset: str) -> str:
         """Fingerprint of all that a data set's splits depend on, the code included."""
-        return _digest([self.dataset(dataset).model_dump(), plugins.fingerprint((), plugins.DATASETS, dataset)])
+        code = fingerprint("workflow/scripts/data.py", plugins.file_of(plugins.DATASETS, dataset))
+        return _digest([self.dataset(dataset).model_dump(), code])
 
     def base_digest(self, dataset: str, model: ModelSpec, seed: int) -> str:
         """Fingerprint of all that a trained base network depends on, the code included."""
-        spec = self.dataset(dataset)
-        code = plugins.fingerprint(("bench/training.py",), plugins.DATASETS, dataset, plugins.MODELS, model.name)
         recipe = self.recipe(model).model_dump(exclude={"source"})
-        return _digest([spec.model_dump(), model.model_dump(), recipe, seed, code])
+        code = fingerprint("workflow/scripts/base.py", plugins.file_of(plugins.MODELS, model.name))
+        return _digest([self.data_digest(dataset), model.model_dump(), recipe, seed, code])
 
     def run_digest(self, run: Run) -> str:
         """Fingerprint of all that one record depends on, the code included."""
-        base = self.base_digest(run.dataset, run.model, run.seed)
         method, plan = self.methods[run.method], self.plans[run.plan]
-        plugs = [plugins.CRITERIA, method.criterion]
+        plugs = [
+            plugins.file_of(plugins.CRITERIA, method.criterion),
+            plugins.file_of(plugins.RANKINGS, self.frl_ranking.name),
+        ]
         if plan.allocation in plugins.available(plugins.CRITERIA):
-            plugs += [plugins.CRITERIA, plan.allocation]
-        code = plugins.fingerprint(("bench/experiment.py",), *plugs)
-        shared = [self.finetuning(run.model).model_dump(), self.scratch_b_limit, self.calibration_images]
-        return _digest([base, method.model_dump(), plan.model_dump(), run.ratio, shared, code])
+            plugs.append(plugins.file_of(plugins.CRITERIA, plan.allocation))
+        return _digest(
+            [
+                self.base_digest(run.dataset, run.model, run.seed),
+                method.model_dump(),
+                _in_order(plan),
+                run.ratio,
+                self.frl_ranking.model_dump(),
+                self.finetuning(run.model).model_dump(),
+                self.scratch_b_limit,
+                self.calibration_images,
+                fingerprint("workflow/scripts/prune.py", *plugs),
+            ]
+        )
 
     def prune_job_digest(self, job: Job) -> str:
         """Fingerprint of all runs of one job."""
@@ -262,12 +277,18 @@ class Suite(Strict):
         """Runs whose shapes are known only from their records."""
         return tuple(run for run in self.runs if self.plans[run.plan].by_scores)
 
-    @property
+    @cached_property
     def latency_digest(self) -> str:
-        """Fingerprint of the shapes whose latency is measured."""
-        cells = [[d, m.label, self.plans[p].model_dump(), r] for d, m, p, r in self.latency_cells]
+        """Fingerprint of the shapes whose latency is measured, and of the code that builds and times them."""
+        models = [plugins.file_of(plugins.MODELS, model.name) for model in self.models]
         return _digest(
-            [cells, [[r.dataset, r.model.label, r.method, r.cut] for r in self.allocated_runs], self.large_batch]
+            [
+                [dataset.model_dump() for dataset in self.datasets],
+                [[d, m.label, _in_order(self.plans[p]), r] for d, m, p, r in self.latency_cells],
+                [self.run_digest(run) for run in self.allocated_runs],
+                self.large_batch,
+                fingerprint("workflow/scripts/latency.py", *models),
+            ]
         )
 
 
@@ -280,6 +301,11 @@ def _all_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
             raise ValueError(f"{what} '{name}': choose of {', '.join(known)}")
+
+
+def _in_order(plan: PlanSpec) -> list[Any]:
+    """A plan as a digest takes it: the order of its patterns counts, for a later one overrides an earlier one."""
+    return [plan.model_dump(exclude={"layers"}), list(plan.layers.items()), plan.by_scores]
 
 
 def _digest(content: Any) -> str:

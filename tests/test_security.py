@@ -72,7 +72,7 @@ class Bomb:
 
 
 def test_a_checkpoint_or_weights_file_with_code_in_it_is_refused(tmp_path, monkeypatch, digits):
-    from bench.batch import untrained
+    from bench.bases import untrained
     from bench.errors import UserError
     from bench.pretrained import load_pretrained
     from bench.specs import ModelSpec

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench import tables, training
-from bench.batch import untrained
+from bench.bases import untrained
 from bench.errors import UserError
 from bench.files import read_sealed, read_sealed_if_valid, write_sealed
 from bench.records import load_record

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from bench.ahead import ahead
 from bench.augment import augmented
-from bench.batch import untrained
+from bench.bases import untrained
 from bench.config import load_suite
 from bench.data import FileSplit, imagenet
 from bench.data._crops import random_part

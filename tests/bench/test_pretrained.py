@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench import plugins
-from bench.batch import train_bases
+from bench.bases import train_bases
 from bench.errors import UserError
 from bench.pretrained import load_pretrained
 from bench.records import Store

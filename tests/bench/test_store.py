@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from bench.batch import untrained
+from bench.bases import untrained
 from bench.errors import UserError
 from bench.files import read_json_if_valid, replacing, write_json
 from bench.records import load_record, save_record

@@ -6,7 +6,7 @@ import torch
 
 from bench import training
 from bench.augment import AUGMENTATIONS
-from bench.batch import untrained
+from bench.bases import untrained
 from bench.errors import UserError
 from bench.schedule import SCHEDULES
 from bench.specs import ModelSpec

@@ -17,7 +17,7 @@ rule collect:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(("bench/tables.py",)),
+        code=fingerprint("workflow/scripts/collect.py"),
     script:
         "../scripts/collect.py"
 
@@ -37,15 +37,7 @@ rule analyse:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(
-            (
-                "bench/answers.py",
-                "bench/effects.py",
-                "bench/stability.py",
-                "bench/statistics.py",
-                "bench/verdicts.py",
-            )
-        ),
+        code=fingerprint("workflow/scripts/analyse.py"),
     script:
         "../scripts/analyse.py"
 
@@ -70,7 +62,7 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(figure_code()),
+        code=fingerprint("workflow/scripts/draw.py", *figure_code()),
     script:
         "../scripts/draw.py"
 
@@ -106,8 +98,6 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(
-            ("bench/answers.py", "bench/report.py", "workflow/report/report.html.j2")
-        ),
+        code=fingerprint("workflow/scripts/report.py", "workflow/report/report.html.j2"),
     script:
         "../scripts/report.py"

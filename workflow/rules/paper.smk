@@ -16,6 +16,6 @@ rule table1_costs:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint(table1_code()),
+        code=fingerprint("workflow/scripts/table1_costs.py", *table1_code()),
     script:
         "../scripts/table1_costs.py"

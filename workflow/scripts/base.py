@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from bench.batch import train_bases
+from bench.bases import train_bases
 from bench.config import load_suite
 from bench.distributed import computing
 from bench.files import write_json

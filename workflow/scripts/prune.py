@@ -9,13 +9,12 @@ from bench.distributed import computing
 from bench.files import write_json
 from bench.job import job
 from bench.records import Store
-from nisp import inf_fs
 
 with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
     suite = load_suite(Path(snakemake.params.suite))
     w = snakemake.wildcards
     runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]
     start = time.perf_counter()
-    run_batch(suite, Store(Path(snakemake.config["results"], suite.suite)), runs, ranking=inf_fs)
+    run_batch(suite, Store(Path(snakemake.config["results"], suite.suite)), runs)
     seconds = time.perf_counter() - start
     write_json(Path(snakemake.output[0]), {"digests": [suite.run_digest(run) for run in runs], "seconds": seconds})

@@ -1,0 +1,1 @@
+"""Rankings of the final responses, one file each: a module with ``rank(responses, **options) -> importance``."""
