@@ -48,7 +48,7 @@ reference:  ## keep the tables and figures of results/SUITE (embedded) as its re
 	cp -r results/$(SUITE)/tables results/$(SUITE)/figures results/reference/$(SUITE)/
 
 docs: setup  ## write docs/methods.md anew from the criteria's docstrings
-	python -m bench.methods > docs/methods.md.new
+	python -m bench.suite.method_docs > docs/methods.md.new
 	mv docs/methods.md.new docs/methods.md
 
 lock:  ## pin the newest versions of requirements.in

@@ -12,14 +12,14 @@ from snakemake.utils import min_version
 
 sys.path.insert(0, workflow.basedir)
 
-from bench.config import check_settings, load_suite, loaded
-from bench.dashboard import Dashboard
-from bench.devices import visible_gpus
-from bench.errors import UserError
-from bench.estimate import COST_FILE, CostTable, as_sentence, estimated
+from bench.suite.loading import check_settings, load_suite, loaded
+from bench.runs.dashboard import Dashboard
+from bench.training.devices import visible_gpus
+from nisp.errors import UserError
+from bench.suite.cost_estimates import COST_FILE, CostTable, as_sentence, estimated
 from bench.files import check_writable
-from bench.fingerprints import fingerprint
-from bench.resources import memory_mb, runtime_minutes, urgencies
+from bench.suite.fingerprints import fingerprint
+from bench.suite.resources import memory_mb, runtime_minutes, urgencies
 
 min_version("9.0")
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Group
-from bench.patches import Rows
+from nisp.pruning.contract import Group
+from nisp.pruning.sampling import Rows
 
 
 def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Problem, Scores, channel_axis, evaluating
+from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
 
 BATCH = 32
 """Images that are in memory at once: at 224 pixels, few."""

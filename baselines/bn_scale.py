@@ -11,8 +11,8 @@ Pinned by: tests/baselines/test_rankings.py::test_bn_scale_is_torch_prunings
 import torch
 
 from baselines._responses import scales, sites
-from bench.contract import Problem, Scores
-from bench.errors import UserError
+from nisp.errors import UserError
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem) -> Scores:

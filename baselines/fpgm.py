@@ -10,7 +10,7 @@ Pinned by: tests/baselines/test_rankings.py::test_fpgm_is_the_sum_of_distances_o
 import torch
 from torch import Tensor
 
-from bench.contract import Problem, Producer, Scores
+from nisp.pruning.contract import Problem, Producer, Scores
 
 
 def score(problem: Problem) -> Scores:

@@ -11,7 +11,7 @@ Pinned by: tests/baselines/test_rankings.py::test_group_norm_is_torch_prunings
 import torch
 
 from baselines._responses import scales
-from bench.contract import Problem, Scores
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem) -> Scores:

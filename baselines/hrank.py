@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from baselines._responses import mean_over_images, over_writers
-from bench.contract import Problem, Scores
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem, images: int = 500) -> Scores:

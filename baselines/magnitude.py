@@ -10,7 +10,7 @@ Pinned by: tests/baselines/test_criteria.py::test_magnitude_is_the_l1_norm_of_a_
 import torch
 from torch import Tensor
 
-from bench.contract import Problem, Producer, Scores
+from nisp.pruning.contract import Problem, Producer, Scores
 
 
 def score(problem: Problem) -> Scores:

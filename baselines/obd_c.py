@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from baselines._responses import BATCH, producers
-from bench.contract import Problem, Scores, evaluating
+from nisp.pruning.contract import Problem, Scores, evaluating
 
 
 def score(problem: Problem, images: int = 256) -> Scores:

@@ -9,7 +9,7 @@ Pinned by: tests/baselines/test_criteria.py::test_random_differs_between_seeds
 
 import torch
 
-from bench.contract import Problem, Scores
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem) -> Scores:

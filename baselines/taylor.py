@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from baselines._responses import BATCH, sites
-from bench.contract import Problem, Scores, channel_axis, evaluating
+from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
 
 
 def score(problem: Problem) -> Scores:

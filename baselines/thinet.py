@@ -10,8 +10,8 @@ Pinned by: tests/baselines/test_criteria.py::test_thinets_first_choice_and_costs
 """
 
 from baselines._greedy import removal_order
-from bench.contract import Problem, Scores
-from bench.patches import sampled_rows
+from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.sampling import sampled_rows
 
 
 def score(problem: Problem) -> Scores:

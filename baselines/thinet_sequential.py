@@ -11,9 +11,9 @@ Pinned by: tests/baselines/test_criteria.py::test_thinet_sequential_scores_each_
 import copy
 
 from baselines._greedy import removal_order
-from bench.contract import Problem, Scores, kept_channels, silence
-from bench.patches import sampled_rows
-from bench.reconstruction import refit, surviving_inputs
+from nisp.pruning.contract import Problem, Scores, kept_channels, silence
+from nisp.pruning.least_squares import refit, surviving_inputs
+from nisp.pruning.sampling import sampled_rows
 
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:

@@ -1,3 +1,1 @@
-"""What all pruning methods share: data, models, training, surgery, measuring, statistics and figures."""
-
-__version__ = "0.1.0"
+"""The benchmark: suites, data, models, training, runs, answers and figures. Names no method."""

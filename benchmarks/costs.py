@@ -6,8 +6,8 @@ import torch
 import yaml
 from torch import nn
 
-from bench import plugins
-from bench.measure import cost
+from bench.suite import plugins
+from bench.training.evaluation import cost
 
 FILE = Path("config/costs.yaml")
 SIDES = {

@@ -12,10 +12,10 @@ import time
 
 import torch
 
-from bench import plugins
-from bench.contract import Problem
 from bench.models import classifier_name
-from bench.surgery import anatomy, keep_plan
+from bench.suite import plugins
+from nisp.pruning.contract import Problem
+from nisp.pruning.surgery import anatomy, keep_plan
 
 
 def main() -> None:

@@ -20,11 +20,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bench.contract import Group
-from bench.multiplications import multiplications
-from bench.surgery import anatomy
-from bench.table1 import network
-from bench.variants import Variant, load_variants
+from bench.runs.table1 import network
+from bench.runs.variants import Variant, load_variants
+from nisp.pruning.contract import Group
+from nisp.pruning.multiplications import multiplications
+from nisp.pruning.surgery import anatomy
 
 ROOT = Path(__file__).parent.parent
 COUNTED: dict[str, Callable[["Layer"], bool]] = {

@@ -6,4 +6,6 @@ from nisp.propagation import propagate
 from nisp.responses import final_responses
 from nisp.scoring import scores
 
+__version__ = "0.1.0"
+
 __all__ = ["final_layers", "final_responses", "inf_fs", "propagate", "scores"]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import resolve_name
 
-from bench.errors import UserError
+from nisp.errors import UserError
 from nisp.signals import Signal, grown
 
 Adjoint = Callable[..., Sequence[Tensor | None]]

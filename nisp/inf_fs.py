@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 VARIANTS = ("iccv2015", "release2016")
 DAMPING = 0.9

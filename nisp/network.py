@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
-from bench.contract import channel_axis, evaluating
-from bench.errors import UserError
 from nisp.absolute import Pass, Response, Unmeasured, hollow, responses_in
+from nisp.errors import UserError
+from nisp.pruning.contract import channel_axis, evaluating
 from nisp.signals import Signal
 
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)

@@ -6,8 +6,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Group, Producer, Scores, channel_axis, kept_channels
 from nisp.network import Trace, traced
+from nisp.pruning.contract import Group, Producer, Scores, channel_axis, kept_channels
 from nisp.scoring import checked, final_level, per_output, propagate_from
 from nisp.signals import undivided
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.contract import Group, channel_axis, evaluating
+from nisp.pruning.contract import Group, channel_axis, evaluating
 
 BATCH = 32
 """Images that are in memory at once: at 224 pixels, few."""

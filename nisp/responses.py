@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from bench.contract import channel_axis
+from nisp.pruning.contract import channel_axis
 
 BATCH = 256
 

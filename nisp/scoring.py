@@ -6,10 +6,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from bench.contract import channel_axis, evaluating
-from bench.errors import UserError
+from nisp.errors import UserError
 from nisp.inf_fs import inf_fs
 from nisp.network import Trace, classifiers_of, traced
+from nisp.pruning.contract import channel_axis, evaluating
 from nisp.responses import final_responses
 from nisp.signals import undivided
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 from nisp.scoring import scores
 
 

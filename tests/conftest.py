@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.contract import Problem
 from bench.data.digits import load
 from bench.models import classifier_name
-from bench.surgery import anatomy, keep_plan
+from nisp.pruning.contract import Problem
+from nisp.pruning.surgery import anatomy, keep_plan
 
 EMBEDDED = [("lenet", None)] + [("plain", d) for d in (4, 6, 8, 10, 14)] + [("resnet", d) for d in (8, 14, 20)]
 

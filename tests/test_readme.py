@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench import plugins
-from bench.errors import UserError
+from bench.suite import plugins
+from nisp.errors import UserError
 from tests.conftest import build, problem
 
 ROOT = Path(__file__).parents[1]

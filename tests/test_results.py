@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import tables
-from bench.config import load_suite
-from bench.effects import EFFECTS
-from bench.tables import RUNS, VERDICTS
+from bench.answers import tables
+from bench.answers.effects import EFFECTS
+from bench.answers.tables import RUNS, VERDICTS
+from bench.suite.loading import load_suite
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results/reference"

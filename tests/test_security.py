@@ -61,7 +61,7 @@ def test_rules_run_scripts_and_no_shell(file):
 def test_the_yaml_loader_is_a_safe_one():
     import yaml
 
-    from bench.config import _Loader
+    from bench.suite.loading import _Loader
 
     assert issubclass(_Loader, yaml.SafeLoader)
 
@@ -72,10 +72,10 @@ class Bomb:
 
 
 def test_a_checkpoint_or_weights_file_with_code_in_it_is_refused(tmp_path, monkeypatch, digits):
-    from bench.bases import untrained
-    from bench.errors import UserError
-    from bench.pretrained import load_pretrained
-    from bench.specs import ModelSpec
+    from bench.runs.bases import untrained
+    from bench.suite.specs import ModelSpec
+    from bench.training.pretrained import load_pretrained
+    from nisp.errors import UserError
 
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Bomb()}, "bomb.pt")

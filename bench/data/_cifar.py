@@ -8,7 +8,7 @@ import torch
 from torchvision.datasets.utils import check_integrity
 
 from bench.data import Dataset, Split, normalised, split_off
-from bench.errors import UserError
+from nisp.errors import UserError
 
 VALIDATION_SHARE = 0.1
 """5,000 of 50,000 training images."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from bench.data import Dataset, Split, normalised, split_off
-from bench.errors import UserError
+from nisp.errors import UserError
 
 FILES = {
     ("train", "images"): "train-images-idx3-ubyte",

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.ahead import ahead
 from bench.data._crops import central, random_part
-from bench.errors import UserError
+from bench.training.prefetching import ahead
+from nisp.errors import UserError
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

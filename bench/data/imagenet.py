@@ -7,7 +7,7 @@ import torch
 
 from bench.data import Dataset, FileSplit
 from bench.data._jpeg import JpegImages
-from bench.errors import UserError
+from nisp.errors import UserError
 
 VALIDATION_SHARE = 0.02
 """Of each class's training images, rounded up: 26 of 1,300."""

@@ -11,11 +11,11 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from bench import plugins
-from bench.errors import UserError
 from bench.figures import _style
 from bench.figures._results import Results
 from bench.files import replacing, write_sealed
+from bench.suite import plugins
+from nisp.errors import UserError
 
 FIGURES = ("bench/figures",)
 

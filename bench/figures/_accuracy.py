@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from bench.answers.tables import panels_of
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
-from bench.tables import panels_of
 
 STAGES = (
     "Rows: right after channels are removed; with batch-norm statistics re-estimated on training images (LeNet has "

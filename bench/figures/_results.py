@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.suite import Suite
+from bench.suite.schema import Suite
 
 Drawing = tuple[Figure, str] | None
 """A figure and its caption; None where the suite has nothing to show in it."""
@@ -13,7 +13,7 @@ Drawing = tuple[Figure, str] | None
 
 @dataclass(frozen=True)
 class Results:
-    """A suite and its tables; ``runs`` and ``curves`` carry the columns of bench.tables.labelled."""
+    """A suite and its tables; ``runs`` and ``curves`` carry the columns of bench.answers.tables.labelled."""
 
     suite: Suite
     runs: pd.DataFrame

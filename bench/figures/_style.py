@@ -8,8 +8,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.recovery import SCRATCH
-from bench.suite import Suite
+from bench.suite.schema import Suite
+from bench.training.recoveries import SCRATCH
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D1F", "#882255", "#000000")
 """Okabe and Ito's, with brown and wine in place of yellow, which does not show on white."""

@@ -1,8 +1,8 @@
 """Predictive power: how often the pruned network answers as the original does (the paper's section on AlexNet)."""
 
+from bench.answers.tables import panels_of
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
-from bench.tables import panels_of
 
 NUMBER = 8
 

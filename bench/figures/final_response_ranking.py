@@ -2,11 +2,11 @@
 
 import pandas as pd
 
+from bench.answers.statistics import paired_bootstrap
+from bench.answers.tables import panels_of
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
-from bench.specs import MethodSpec
-from bench.statistics import paired_bootstrap
-from bench.tables import panels_of
+from bench.suite.specs import MethodSpec
 
 NUMBER = 7
 VARIANTS = ("nisp_mag", "lbl", "nisp_uniform", "nisp_permuted", "random")

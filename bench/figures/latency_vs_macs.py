@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from bench.answers.tables import panels_of
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results
-from bench.tables import panels_of
 
 NUMBER = 5
 

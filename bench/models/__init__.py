@@ -5,7 +5,7 @@ A family that comes in several depths lists them in ``DEPTHS``. Every model has 
 
 from torch import nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 
 def classifier_name(model: nn.Module) -> str:

@@ -2,13 +2,13 @@
 
 from torch import nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 DEPTHS: tuple[int, ...] = ()
 
 
 def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """For colour images of at least 63 pixels; trained weights are for 224 (see bench.pretrained)."""
+    """For colour images of at least 63 pixels; trained weights are for 224 (see bench.training.pretrained)."""
     import torchvision
 
     if in_channels != 3 or image_size < 63:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 DEPTHS: tuple[int, ...] = ()
 

@@ -7,13 +7,13 @@ mean and deviation; the auxiliary classifiers, which only help training, are lef
 
 from torch import nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 DEPTHS: tuple[int, ...] = ()
 
 
 def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """For colour images; trained weights are for 224 pixels (see bench.pretrained)."""
+    """For colour images; trained weights are for 224 pixels (see bench.training.pretrained)."""
     import torchvision
 
     if in_channels != 3:

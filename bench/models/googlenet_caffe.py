@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 DEPTHS: tuple[int, ...] = ()
 

@@ -5,13 +5,13 @@ Shortcuts that change the width are 1x1 convolutions (option B). At depth 50 the
 
 from torch import nn
 
-from bench.errors import UserError
+from nisp.errors import UserError
 
 DEPTHS = (34, 50)
 
 
 def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """For colour images; trained weights are for 224 pixels (see bench.pretrained)."""
+    """For colour images; trained weights are for 224 pixels (see bench.training.pretrained)."""
     import torchvision
 
     if in_channels != 3:

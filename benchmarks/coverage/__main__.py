@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
 from bench.files import read_json_if_valid, write_json, write_text
 from benchmarks.coverage import record, table
 from benchmarks.coverage.zoo import Subject, subjects
+from nisp.errors import UserError
 
 REFERENCE = Path("results/reference/coverage")
 RECORDS = Path("results/coverage")

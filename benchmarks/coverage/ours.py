@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 import nisp
-from bench.contract import kept_channels
-from bench.export import load_pruned, save_pruned
-from bench.surgery import anatomy, keep_plan, prune, removal_error
 from benchmarks.coverage.record import Failed, Record
 from benchmarks.coverage.zoo import Subject
+from nisp.pruning.contract import kept_channels
+from nisp.pruning.saving import load_pruned, save_pruned
+from nisp.pruning.surgery import anatomy, keep_plan, prune, removal_error
 
 RATIO = 0.5
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UserError
-from bench.origin import build
+from nisp.errors import UserError
+from nisp.pruning.builders import build
 
 LIST = Path(__file__).parent / "zoo.csv"
 CLASSES = 1000
@@ -41,7 +41,7 @@ class Subject:
     image_size: int
 
     def origin(self) -> tuple[str, dict[str, Any]]:
-        """Import path and arguments of its factory (see bench.origin)."""
+        """Import path and arguments of its factory (see nisp.pruning.builders)."""
         return _origin(self.source, self.model)
 
     def network(self) -> nn.Module:

@@ -1,7 +1,7 @@
 """Draw changes by chance, run the tests that import the changed module, and say which changes no test noticed.
 
     python -m benchmarks.mutants --seed 7 --count 100 --jobs 2
-    python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/statistics.py' 'nisp/rules/*.py'
+    python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/answers/statistics.py' 'nisp/rules/*.py'
 
 Modules are drawn in proportion to their lines. Each change is made in a copy of the committed files, and its tests run
 until one fails: first the test files nearest to the module, by imports, then all others that reach it. Tests that
@@ -21,14 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Queue
 
-from bench.plugins import ROOT
+from bench.suite.plugins import ROOT
 from benchmarks.mutants.changes import Change, changes
 from benchmarks.mutants.reach import distances
 
 MODULES = ("nisp/**/*.py", "baselines/*.py", "bench/**/*.py")
 SHOWN_ONLY = (
-    "__init__.py", "bench/figures/*", "bench/report.py", "bench/dashboard.py", "bench/progress.py", "bench/methods.py",
-    "bench/job.py", "bench/devices.py", "bench/hidden.py",
+    "__init__.py", "bench/figures/*", "bench/answers/report.py", "bench/runs/dashboard.py", "bench/runs/progress.py", "bench/suite/method_docs.py",
+    "bench/runs/job_log.py", "bench/training/devices.py", "bench/runs/hidden.py",
 )  # fmt: skip
 """Modules that show numbers, start jobs or find GPUs, and make no number."""
 SECONDS = 600

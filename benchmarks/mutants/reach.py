@@ -5,7 +5,7 @@ from collections import deque
 from functools import cache
 from pathlib import Path
 
-from bench.plugins import CRITERIA, DATASETS, MODELS, ROOT, available
+from bench.suite.plugins import CRITERIA, DATASETS, MODELS, ROOT, available
 
 
 @cache

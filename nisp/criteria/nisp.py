@@ -10,9 +10,9 @@ Pinned by: tests/nisp/test_propagation.py::test_equals_the_dense_oracle,
     tests/nisp/test_inf_fs.py::test_equals_the_literal_formula
 """
 
-from bench.contract import Problem, Scores
 from nisp.inf_fs import inf_fs
 from nisp.propagation import propagate
+from nisp.pruning.contract import Problem, Scores
 from nisp.responses import final_responses
 
 

@@ -12,9 +12,9 @@ Pinned by: tests/nisp/test_own_criteria.py::test_nisp_mag_sums_the_weights_that_
 
 import torch
 
-from bench.contract import Problem, Scores
-from bench.errors import UserError
+from nisp.errors import UserError
 from nisp.propagation import propagate
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem, joint: bool = True) -> Scores:

@@ -9,8 +9,8 @@ Pinned by: tests/nisp/test_own_criteria.py::test_nisp_uniform_sums_the_paths_to_
 
 import torch
 
-from bench.contract import Problem, Scores
 from nisp.propagation import propagate
+from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem, joint: bool = True) -> Scores:

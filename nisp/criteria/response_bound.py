@@ -18,9 +18,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from bench.contract import Consumer, Group, Problem, Scores, channel_axis, kept_channels
 from nisp.inf_fs import inf_fs
 from nisp.network import Trace, traced
+from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis, kept_channels
 from nisp.readings import readings
 from nisp.responses import final_responses
 from nisp.scoring import checked, final_level, propagate_from

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import UserError
 from nisp.absolute import GAINS, Adjoint, measured, rule
+from nisp.errors import UserError
 from nisp.rules.generic import lipschitz
 
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.errors import UserError
 from nisp.absolute import Adjoint, Rule, rule
+from nisp.errors import UserError
 from nisp.rules.generic import as_is
 from nisp.rules.weights import _each, scattered
 

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from baselines._greedy import removal_order
-from bench import plugins
-from bench.contract import Consumer, Group, kept_channels, silence
-from bench.errors import UserError
-from bench.patches import sampled_rows
+from bench.suite import plugins
+from nisp.errors import UserError
+from nisp.pruning.contract import Consumer, Group, kept_channels, silence
+from nisp.pruning.sampling import sampled_rows
 from tests.conftest import Grouped, build, problem
 
 UNFIT = {

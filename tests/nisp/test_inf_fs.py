@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import rankdata, spearmanr
 
-from bench.errors import UserError
 from nisp import inf_fs
+from nisp.errors import UserError
 
 
 def literal(samples, alpha, variant):

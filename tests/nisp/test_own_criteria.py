@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.contract import Problem, kept_channels
-from bench.errors import UserError
-from bench.surgery import anatomy, keep_plan
 from nisp import inf_fs
+from nisp.errors import UserError
+from nisp.pruning.contract import Problem, kept_channels
+from nisp.pruning.surgery import anatomy, keep_plan
 from tests.conftest import Grouped, build, problem
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.contract import Group, Producer, kept_channels
-from bench.errors import UserError
 from nisp import propagate
+from nisp.errors import UserError
+from nisp.pruning.contract import Group, Producer, kept_channels
 
 
 def dense(layer, shape):

@@ -11,10 +11,10 @@ import torchvision
 from torch import nn
 
 import nisp
-from bench.contract import Group, Producer
-from bench.errors import UserError
 from bench.models import classifier_name
 from nisp import network, signals
+from nisp.errors import UserError
+from nisp.pruning.contract import Group, Producer
 from tests.conftest import EMBEDDED, build
 
 

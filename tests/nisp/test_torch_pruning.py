@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 import nisp
-from bench.errors import UserError
+from nisp.errors import UserError
 from nisp.torch_pruning import NISPImportance
 
 IMAGES = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from bench.config import load_suite
+from bench.suite.loading import load_suite
 
 ROOT = Path(__file__).parents[2]
 MODELS = [{"name": "lenet"}, *({"name": "plain", "depth": depth} for depth in (4, 6, 8, 10, 14))]

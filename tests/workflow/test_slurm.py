@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from tests.bench.test_distributed import checkpointed
+from tests.bench.training.test_distributed import checkpointed
 from tests.workflow.test_workflow import SUITE, TOY, project, snakemake, tables, write_suite  # noqa: F401
 
 FINISHED = Path("/var/log/slurm/finished.txt")

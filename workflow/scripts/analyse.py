@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bench import tables
-from bench.answers import reductions
-from bench.config import load_suite
-from bench.effects import EFFECTS, effects
+from bench.answers import tables
+from bench.answers.effects import EFFECTS, effects
+from bench.answers.sentences import reductions
+from bench.answers.stability import STABILITY, stability
+from bench.answers.verdicts import as_text, verdicts
 from bench.files import write_text
-from bench.job import job
-from bench.stability import STABILITY, stability
-from bench.verdicts import as_text, verdicts
+from bench.runs.job_log import job
+from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))

@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
-from bench.bases import train_bases
-from bench.config import load_suite
-from bench.distributed import computing
 from bench.files import write_json
-from bench.job import job
-from bench.records import Store
+from bench.runs.bases import train_bases
+from bench.runs.job_log import job
+from bench.runs.records import Store
+from bench.suite.loading import load_suite
+from bench.training.distributed import computing
 
 with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
     suite = load_suite(Path(snakemake.params.suite))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from bench import tables
-from bench.config import load_suite
+from bench.answers import tables
 from bench.files import read_sealed, write_sealed
-from bench.job import job
-from bench.provenance import provenance
-from bench.records import Store, records_of
+from bench.runs.job_log import job
+from bench.runs.provenance import provenance
+from bench.runs.records import Store, records_of
+from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from bench import plugins
-from bench.config import load_suite
-from bench.job import job
-from bench.tensors import save_dataset
+from bench.runs.job_log import job
+from bench.runs.stored_tensors import save_dataset
+from bench.suite import plugins
+from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.params.suite))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from bench import tables
-from bench.config import load_suite
-from bench.effects import EFFECTS
+from bench.answers import tables
+from bench.answers.effects import EFFECTS
 from bench.figures import draw_all
 from bench.figures._results import Results
-from bench.job import job
+from bench.runs.job_log import job
+from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.input.suite))

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from bench import tables
-from bench.config import load_suite
+from bench.answers import tables
+from bench.answers.report import page
+from bench.answers.stability import STABILITY
 from bench.files import read_sealed, write_text
-from bench.job import job
-from bench.report import page
-from bench.stability import STABILITY
+from bench.runs.job_log import job
+from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
     paths = snakemake.input

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from bench import tables
+from bench.answers import tables
 from bench.files import write_text
-from bench.job import job
-from bench.table1 import COSTS, as_latex, as_markdown, as_text, table1_costs
-from bench.variants import load_variants
+from bench.runs.job_log import job
+from bench.runs.table1 import COSTS, as_latex, as_markdown, as_text, table1_costs
+from bench.runs.variants import load_variants
 
 with job(snakemake.log[0], snakemake.threads):
     costs = table1_costs(load_variants(Path(snakemake.input.variants)).variants)

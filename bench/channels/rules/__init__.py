@@ -1,5 +1,0 @@
-"""What each torch operation does to channel ids: one small rule each, by kind; importing this fills the table."""
-
-from bench.channels.rules import layers, meetings, moves, norms, values
-
-__all__ = ["layers", "meetings", "moves", "norms", "values"]

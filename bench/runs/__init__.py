@@ -1,0 +1,1 @@
+"""What jobs do: train base networks, prune them, measure, and keep records."""

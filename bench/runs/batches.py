@@ -1,0 +1,75 @@
+"""What a job that prunes does: carry out the runs of one batch."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import groupby
+
+from bench.runs.bases import recipe, stored_base
+from bench.runs.experiment import Cut, Method, Protocol, Ranking, prepared, run
+from bench.runs.progress import Progress
+from bench.runs.provenance import origin
+from bench.runs.records import Store, load_record, save_record
+from bench.runs.stored_tensors import load_dataset
+from bench.suite import plugins
+from bench.suite.schema import Run, Suite
+from bench.suite.specs import ModelSpec
+from bench.training.devices import device
+
+
+def protocol(suite: Suite, model: ModelSpec) -> Protocol:
+    """What all methods of the suite share."""
+    finetuning = suite.finetuning(model)
+    return Protocol(
+        base=recipe(suite, model),
+        finetune_epochs=finetuning.epochs,
+        learning_rate_factor=finetuning.learning_rate_factor,
+        tuned_factors=finetuning.tuned_factors,
+        calibration_images=suite.calibration_images,
+        scratch_b_limit=suite.scratch_b_limit,
+    )
+
+
+def method(suite: Suite, label: str) -> Method:
+    """The composition called ``label``, its criterion imported."""
+    spec = suite.methods[label]
+    score = plugins.load(plugins.CRITERIA, spec.criterion).score
+    return Method(score, spec.options, spec.reconstruction, spec.recovery, spec.steps, spec.rescore)
+
+
+def ranking(suite: Suite) -> Ranking:
+    """How the suite ranks final responses, imported."""
+    return partial(plugins.load(plugins.RANKINGS, suite.frl_ranking.name).rank, **suite.frl_ranking.options)
+
+
+def cut(suite: Suite, run: Run) -> Cut:
+    """How much a run takes from where, the criterion that allocates imported."""
+    plan = suite.plans[run.plan]
+    named = plan.allocation in plugins.available(plugins.CRITERIA)
+    return Cut(plan, run.ratio, plugins.load(plugins.CRITERIA, plan.allocation).score if named else None)
+
+
+def run_batch(suite: Suite, store: Store, runs: Sequence[Run]) -> None:
+    """Carry out every run that has no record yet; each record is written as soon as it is measured."""
+    missing = [r for r in runs if load_record(store.record_of(r), suite.run_digest(r)) is None]
+    if not missing:
+        return
+    progress = Progress(f"pruning {missing[0].model.label} on {missing[0].dataset}", len(missing))
+    dataset = load_dataset(store.data(missing[0].dataset)).to(device())
+    missing.sort(key=lambda r: (r.model.label, r.seed))
+    for (_, seed), group in groupby(missing, key=lambda r: (r.model.label, r.seed)):
+        runs_of_base = list(group)
+        net = stored_base(suite, store, dataset, runs_of_base[0].model, seed)
+        base = prepared(net, dataset, ranking(suite))
+        for r in runs_of_base:
+            record = store.record_of(r)
+            checkpoint = record.with_name(f"{record.stem}.{suite.run_digest(r)}.checkpoint")
+            result = run(base, method(suite, r.method), protocol(suite, r.model), cut(suite, r), r.seed, checkpoint)
+            measured = {
+                "row": result.row,
+                "curve": [asdict(epoch) for epoch in result.curve],
+                "refits": [asdict(refit) for refit in result.refits],
+                "keep": result.keep,
+            }
+            save_record(record, suite.run_digest(r), measured, origin(device().type))
+            progress.step()

@@ -1,0 +1,38 @@
+"""The frame of a job: its log, its threads, and how it tells a user's mistake."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from nisp.errors import UserError
+
+
+class _Tee:
+    """Writes to standard error and to the log."""
+
+    def __init__(self, *streams: TextIO) -> None:
+        self.streams = streams
+
+    def write(self, text: str) -> int:
+        for stream in self.streams:
+            stream.write(text)
+            stream.flush()
+        return len(text)
+
+    def flush(self) -> None: ...
+
+
+@contextlib.contextmanager
+def job(log: str, threads: int = 1) -> Iterator[None]:
+    """Send progress to the log as well, hold torch to ``threads``, and end a UserError in its one sentence."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    with Path(log).open("a") as file, contextlib.redirect_stderr(_Tee(sys.stderr, file)):  # type: ignore[type-var]
+        try:
+            yield
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(1)

@@ -1,0 +1,68 @@
+"""Where a number comes from: code, suite, versions and machine."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.suite.plugins import ROOT
+
+PACKAGES = ("torch", "torchvision", "ptflops", "snakemake", "numpy", "scipy", "scikit-learn", "pandas")
+
+
+@cache
+def origin(device: str) -> dict[str, Any]:
+    """The code and machine that make this process's records; ``device`` is cpu or cuda."""
+    return {
+        "commit": _git("rev-parse", "HEAD") or "unknown",
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": sys.version.split()[0],
+        "torch": version("torch"),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cpu_count": os.cpu_count(),
+        "device": _gpu() if device == "cuda" else device,
+    }
+
+
+def provenance(suite_file: Path, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """All that the tables of a suite depend on, as JSON values; ``origins`` are the different ones of the records."""
+    origins: list[dict[str, Any]] = []
+    for record in records:
+        if record["origin"] not in origins:
+            origins.append(record["origin"])
+    return {
+        "suite_file": suite_file.name,
+        "suite_sha256": hashlib.sha256(suite_file.read_bytes()).hexdigest(),
+        "collected_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "packages": {name: version(name) for name in PACKAGES},
+        "latency_threads": 1,
+        "macs_counter": "ptflops, pytorch backend",
+        "origins": origins,
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _gpu() -> str:
+    import torch
+
+    return torch.cuda.get_device_name()

@@ -1,0 +1,67 @@
+"""Where a suite's results lie, and the record of each run; nothing here needs torch.
+
+Each file carries the digest of all it depends on, and a checksum. A file with another digest, or a damaged one, counts
+as missing and is made anew; so a killed job, started again, does only what is left.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.files import read_sealed_if_valid, write_sealed
+from bench.suite.schema import Job, Run, Suite
+from nisp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Store:
+    """The directory results/<suite>."""
+
+    root: Path
+
+    def data(self, dataset: str) -> Path:
+        """A data set's splits."""
+        return self.root / "data" / f"{dataset}.safetensors"
+
+    def base(self, dataset: str, label: str, seed: int) -> Path:
+        """Weights of a base network."""
+        return self.root / "bases" / dataset / label / f"{seed}.safetensors"
+
+    def record_of(self, run: Run) -> Path:
+        """What was measured of one run."""
+        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.cut}.json")
+        return self.root.joinpath("records", *cell)
+
+    def mark_of(self, job: Job) -> Path:
+        """What tells Snakemake that all records of a job are there."""
+        return self.root.joinpath("batches", *job[:-1], f"{job[-1]}.json")
+
+
+def save_record(path: Path, digest: str, measured: dict[str, Any], origin: dict[str, Any]) -> None:
+    """What was measured of one run (the fields of bench.runs.experiment.Result), and the code and machine that made it."""
+    write_sealed(path, {"digest": digest, **measured, "origin": origin})
+
+
+def load_record(path: Path, digest: str) -> dict[str, Any] | None:
+    """The record saved under the same digest, or None."""
+    content = read_sealed_if_valid(path)
+    return content if content is not None and content["digest"] == digest else None
+
+
+def records_of(suite: Suite, store: Store, runs: Iterable[Run]) -> dict[Run, dict[str, Any]]:
+    """The record of each of ``runs``.
+
+    UserError that counts those missing, damaged or out of date, and names the first. The marks of their jobs go, for
+    they say what is not so: the next start then makes these records anew, and no others.
+    """
+    found = {run: load_record(store.record_of(run), suite.run_digest(run)) for run in runs}
+    lost = [run for run, record in found.items() if record is None]
+    for job in dict.fromkeys(map(suite.job_of, lost)):
+        store.mark_of(job).unlink(missing_ok=True)
+    if lost:
+        raise UserError(
+            f"{len(lost)} of {len(found)} records are missing, damaged or of other settings, the first of them "
+            f"{store.record_of(lost[0])}: run again to make them anew"
+        )
+    return {run: record for run, record in found.items() if record is not None}

@@ -1,0 +1,256 @@
+"""Training and fine-tuning: one loop, deterministic given its seed, that goes on where it was killed."""
+
+import hashlib
+import io
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.data import Dataset, FileSplit
+from bench.files import replacing
+from bench.training import distributed
+from bench.training.augmentation import augmented
+from bench.training.evaluation import accuracy, logits
+from bench.training.out_of_memory import tell_of_parts
+from bench.training.prefetching import ahead
+from bench.training.schedules import SCHEDULES
+from nisp.errors import UserError
+
+CHECKPOINT_SECONDS = float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", "20"))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to train: stochastic gradient descent with momentum, and its schedule."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float
+    weight_decay: float
+    schedule: str
+    augment: tuple[str, ...] = ()
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One point of a learning curve; epoch 0 is before the first step."""
+
+    epoch: int
+    train_loss: float
+    test_loss: float
+    test_top1: float
+    learning_rate: float
+    seconds: float
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None = None,
+    report: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    """Train ``model`` in place by ``recipe`` and return its learning curve; the last epoch is the result, not the best.
+
+    seed        fixes the order of images, their augmentation, and dropout
+    checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
+    report      is called after each epoch
+
+    Where torchrun started several processes, each computes its share of every batch, to the same result but for
+    rounding and dropout (bench.training.distributed). Where memory is too small for a batch, it is computed in parts whose
+    gradients add up to the same mean; batch norm then takes its statistics from the parts.
+
+    UserError if the loss is not finite.
+    """
+    return distributed.together(_train, model, dataset, recipe, seed, checkpoint, report=report)
+
+
+@torch.random.fork_rng()
+def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None,
+    report: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    model.to(memory_format=torch.channels_last)
+    steps = math.ceil(len(dataset.train.labels) / recipe.batch_size)
+    factor = SCHEDULES[recipe.schedule]
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    generator = torch.Generator().manual_seed(seed)
+    curve = _resume(checkpoint, model, optimizer, generator)
+    if not curve:
+        curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
+    net = distributed.parallel(model)
+    room = recipe.batch_size
+    saved = time.monotonic()
+    for epoch in range(len(curve) - 1, recipe.epochs):
+        start = time.perf_counter()
+        model.train()
+        # Dropout draws from torch's own generator; seeded by epoch, so that a killed training goes on alike.
+        torch.manual_seed(seed + 1_000_003 * epoch + 7_919 * distributed.rank())
+        total = torch.zeros((), device=dataset.train.images.device)
+        batches = _batches(dataset, recipe, generator)
+        batches = ahead(batches) if isinstance(dataset.train, FileSplit) else batches
+        for step, (images, labels, count) in enumerate(batches):
+            done = epoch * steps + step
+            rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            loss, room = _step(net, optimizer, images, labels, recipe.precision, count, room)
+            total += loss * count / distributed.size()
+        mean = distributed.summed(total).item() / len(dataset.train.labels)
+        if not math.isfinite(mean):
+            raise UserError(f"the training loss is {mean} in epoch {epoch + 1}: try a smaller learning rate")
+        curve.append(_evaluated(model, dataset, epoch + 1, mean, rate, time.perf_counter() - start))
+        if report:
+            report(curve[-1])
+        if checkpoint and distributed.leads() and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(checkpoint, model, optimizer, generator, curve)
+            saved = time.monotonic()
+    model.eval()
+    if checkpoint and distributed.leads():
+        checkpoint.unlink(missing_ok=True)
+    return curve
+
+
+def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator):
+    """Shuffled, augmented batches of one epoch: this process's share of each, and the number of images in it."""
+    images, labels = dataset.train
+    for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch_size):
+        chosen, mine = chosen.to(labels.device), distributed.share(len(chosen))
+        batch = augmented(images, chosen, recipe.augment, generator, mine)
+        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen[mine]], len(chosen)
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    labels: Tensor,
+    precision: str,
+    count: int,
+    room: int,
+) -> tuple[Tensor, int]:
+    """One step of gradient descent on this process's share of ``count`` images, at most ``room`` of them at once.
+
+    Returns its share of the mean loss (distributed.weight), and for how many images at once there was room.
+    """
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    while True:
+        optimizer.zero_grad(set_to_none=True)
+        try:
+            loss = torch.zeros((), device=images.device)
+            for some, of_some in zip(images.split(room), labels.split(room), strict=True):
+                loss += _backward(model, some, of_some, precision, count)
+            break
+        except torch.OutOfMemoryError:
+            room = min(room, len(labels))
+            # Processes that train together would wait for each other for ever if one went on in more parts.
+            if room == 1 or distributed.size() > 1:
+                raise UserError(
+                    f"out of memory at {room} of a batch's images: take a smaller batch_size, or more GPUs"
+                ) from None
+        room = math.ceil(room / 2)
+        tell_of_parts("trained on")
+        for buffer, before in zip(model.buffers(), statistics, strict=True):
+            buffer.copy_(before)  # as batch norm was before the attempt
+    optimizer.step()
+    return loss, room
+
+
+def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, count: int) -> Tensor:
+    """Adds the gradient of these images' share of the mean loss over ``count``, and returns that."""
+    weight = distributed.weight(len(labels), count)
+    with (
+        distributed.SharedBatchNorm(count),
+        torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"),
+    ):
+        loss = F.cross_entropy(model(images).float(), labels) * weight
+    loss.backward()
+    return loss.detach()
+
+
+def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate: float, seconds: float) -> Epoch:
+    images = dataset.test.images
+    outputs = distributed.in_shares(lambda mine: logits(model, images[mine]), len(images))
+    test_loss = F.cross_entropy(outputs, dataset.test.labels).item()
+    return Epoch(epoch, loss, test_loss, accuracy(outputs, dataset.test.labels), rate, seconds)
+
+
+def _save(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: list[Epoch]
+) -> None:
+    """Write a checkpoint: the sha256 of what torch saves, and that."""
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "curve": [asdict(epoch) for epoch in curve],
+    }
+    saved = io.BytesIO()
+    torch.save(state, saved)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(hashlib.sha256(saved.getbuffer()).digest())
+        file.write(saved.getbuffer())
+
+
+def _resume(
+    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> list[Epoch]:
+    """Load a checkpoint into the three objects and return its curve; empty where there is none to go on from.
+
+    A damaged checkpoint costs the epochs that it held, never the run.
+    """
+    if path is None or not path.exists():
+        return []
+    content = path.read_bytes()
+    digest, saved = content[:32], content[32:]
+    if hashlib.sha256(saved).digest() != digest:
+        return []
+    state: dict[str, Any] = torch.load(io.BytesIO(saved), weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+    return [Epoch(**epoch) for epoch in state["curve"]]
+
+
+@torch.no_grad()
+def recalibrate(model: nn.Module, images: Tensor, batch_size: int = 128) -> None:
+    """Re-estimate every batch norm's mean and variance on ``images``, in place: plain averages over the batches."""
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # PyTorch's cumulative average
+        norm.train()
+    for batch in images.split(batch_size):
+        model(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.eval()
+
+
+def reinitialise(model: nn.Module, seed: int) -> None:
+    """Give every layer fresh random weights, in place: the start of training from scratch."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.modules.batchnorm._BatchNorm):
+                module.reset_parameters()

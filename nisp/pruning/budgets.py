@@ -1,0 +1,158 @@
+"""Numbers of channels that meet a budget of multiply-accumulates.
+
+Searching needs the MACs of many candidates, and measuring one takes a pruned copy of the network. So candidates are
+estimated layer by layer, and what is found is measured (bench.training.evaluation.cost); where the two differ, the search is
+repeated with its goal moved by the difference.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bench.training.evaluation import cost
+from nisp.errors import UserError
+from nisp.pruning.multiplications import multiplications
+from nisp.pruning.surgery import Anatomy, prune
+
+TOLERANCE = 0.005
+"""Allowed difference from the requested MACs, as a share of the unpruned network's."""
+
+Keep = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a network's layers cost, and what they read and write of each group.
+
+    layers   layer name -> its multiply-accumulates in the unpruned network
+    writes   layer name -> group name -> share of the layer's outputs that are the group's; reads likewise, of inputs
+    """
+
+    model: nn.Module
+    parts: Anatomy
+    base: int
+    layers: Mapping[str, int]
+    writes: Mapping[str, Mapping[str, float]]
+    reads: Mapping[str, Mapping[str, float]]
+
+    @property
+    def sizes(self) -> Keep:
+        """Channels of every group."""
+        return {group.name: group.channels for group in self.parts.groups}
+
+    def estimated(self, keep: Keep) -> float:
+        """MACs of convolutions and linear layers, each in proportion to its inputs and outputs left."""
+        gone = {name: 1 - keep[name] / size for name, size in self.sizes.items()}
+        return sum(
+            macs * _left(self.writes.get(layer, {}), gone) * _left(self.reads.get(layer, {}), gone)
+            for layer, macs in self.layers.items()
+        )
+
+    def measured(self, keep: Keep) -> int:
+        """MACs of the network with so many channels, which ones makes no difference."""
+        kept = {name: torch.arange(count) for name, count in keep.items()}
+        return cost(prune(self.model, self.parts, kept), self.parts.example).macs
+
+
+def costs(model: nn.Module, parts: Anatomy) -> Costs:
+    """The costs of a network's layers."""
+    writes: dict[str, dict[str, float]] = {}
+    reads: dict[str, dict[str, float]] = {}
+    for group in parts.groups:
+        for producer in group.producers:
+            outputs = model.get_parameter(f"{producer.name}.weight").shape[0]
+            writes.setdefault(producer.name, {})[group.name] = producer.outputs.numel() / outputs
+        for consumer in group.consumers:
+            inputs = model.get_parameter(f"{consumer.name}.weight").shape[1]
+            reads.setdefault(consumer.name, {})[group.name] = consumer.inputs.numel() / inputs
+    layers = multiplications(model, parts.example)
+    return Costs(model, parts, cost(model, parts.example).macs, layers, writes, reads)
+
+
+def _left(shares: Mapping[str, float], gone: Mapping[str, float]) -> float:
+    return 1 - sum(share * gone[group] for group, share in shares.items())
+
+
+def met_by_share(costs: Costs, ratio: float, keep: Callable[[float], Keep]) -> Keep:
+    """The numbers of channels that leave 1 - ``ratio`` of the MACs, ``keep`` telling those of a share of channels.
+
+    No share meets the budget just so, as numbers of channels are whole; single channels then come back. UserError if
+    the budget is missed by more than the tolerance.
+    """
+
+    def largest_within(goal: float) -> Keep:
+        low, high = 0.0, 1.0
+        for _ in range(30):
+            share = (low + high) / 2
+            low, high = (low, share) if costs.estimated(keep(share)) <= goal else (share, high)
+        return keep(high)
+
+    return _met(costs, ratio, largest_within, ceiling=keep(0.0))
+
+
+def met_by_scores(costs: Costs, ratio: float, scores: Mapping[str, Tensor], floor: float) -> Keep:
+    """The same where the channels that score lowest go first, in all groups of ``scores`` alike.
+
+    At least the share ``floor`` of a group's channels stays; groups that are not in ``scores`` stay whole.
+    """
+    least = {name: max(1, round(floor * len(values))) for name, values in scores.items()}
+    ranked = sorted(
+        (float(score), name)
+        for name, values in scores.items()
+        for score in values.sort(descending=True).values[least[name] :]
+    )
+
+    def without(count: int) -> Keep:
+        keep = dict(costs.sizes)
+        for _, name in ranked[:count]:
+            keep[name] -= 1
+        return keep
+
+    def largest_within(goal: float) -> Keep:
+        low, high = 0, len(ranked)
+        while low < high:
+            count = (low + high) // 2
+            low, high = (low, count) if costs.estimated(without(count)) <= goal else (count + 1, high)
+        return without(low)
+
+    return _met(costs, ratio, largest_within, ceiling={name: costs.sizes[name] for name in scores})
+
+
+def _met(costs: Costs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
+    """Search, measure, move the goal, until the measured MACs are within the tolerance."""
+    wanted = (1 - ratio) * costs.base
+    goal = wanted * costs.estimated(costs.sizes) / costs.base
+    best, best_error = costs.sizes, float("inf")
+    for _ in range(6):
+        keep = _filled(costs, largest_within(goal), goal, ceiling)
+        measured = costs.measured(keep)
+        if abs(measured - wanted) < best_error:
+            best, best_error = keep, abs(measured - wanted)
+        if best_error <= TOLERANCE / 10 * costs.base:
+            break
+        goal += (wanted - measured) * costs.estimated(costs.sizes) / costs.base
+    if best_error > TOLERANCE * costs.base:
+        left = 100 * costs.measured(best) / costs.base
+        raise UserError(
+            f"no numbers of channels of {type(costs.model).__name__} leave {100 * (1 - ratio):g} % of its MACs: "
+            f"{left:.1f} % is as near as they come"
+        )
+    return best
+
+
+def _filled(costs: Costs, keep: Keep, goal: float, ceiling: Keep) -> Keep:
+    """``keep`` with single channels given back, the most expensive that fits first, as long as any fits."""
+    keep = dict(keep)
+    while True:
+        room = goal - costs.estimated(keep)
+        prices = {
+            name: costs.estimated({**keep, name: keep[name] + 1}) - costs.estimated(keep)
+            for name in ceiling
+            if keep[name] < costs.sizes[name]
+        }
+        fitting = {name: price for name, price in prices.items() if price <= room}
+        if not fitting:
+            return keep
+        keep[max(fitting, key=fitting.__getitem__)] += 1

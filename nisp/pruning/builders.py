@@ -1,0 +1,57 @@
+"""Building a network from an import path and plain arguments, as a file names them.
+
+A file must not be able to run any code it likes: what is called must be defined in an allowed package, and must not be
+asked to load other weights, which might be pickled.
+"""
+
+import importlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from nisp.errors import UserError
+
+ALLOWED = ("torchvision.models", "timm", "bench.models")
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+LOADS_WEIGHTS = ("weights", "weights_backbone", "pretrained", "checkpoint_path")
+
+
+def build(factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = ALLOWED) -> nn.Module:
+    """The network that ``factory`` makes, with whatever random weights it gives it.
+
+    factory    "package.module:function", such as "torchvision.models:resnet18"
+    arguments  its keyword arguments
+    allowed    packages or modules; the function must be in one of them, and be defined in one of them
+
+    Torch's random state is left as it was. UserError if the import path is malformed, not allowed or not there, and if
+    the function does not take the arguments or makes something else.
+    """
+    if not IMPORT_PATH.fullmatch(factory):
+        raise UserError(f"'{factory}' is not an import path of the form package.module:function")
+    module, name = factory.split(":")
+    if not _within(module, allowed):
+        raise UserError(f"'{factory}' is not allowed: networks are built from {', '.join(allowed)} only")
+    loading = [key for key in LOADS_WEIGHTS if arguments.get(key)]
+    if loading:
+        raise UserError(f"'{factory}' must be built without other weights: leave out {', '.join(loading)}")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"'{factory}' cannot be imported: {error}") from None
+    if not callable(function) or not _within(getattr(function, "__module__", None) or "", allowed):
+        raise UserError(f"'{factory}' is no function or class of {', '.join(allowed)}")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = function(**arguments)
+    except Exception as error:
+        raise UserError(f"'{factory}' does not build with {dict(arguments)}: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise UserError(f"'{factory}' makes a {type(model).__name__}, not a network")
+    return model
+
+
+def _within(module: str, packages: Sequence[str]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)

@@ -1,0 +1,50 @@
+"""Tensors of channel ids, kept small: what is the same along a dimension is stored once, with stride 0."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Ids(torch.Tensor):
+    """Stands for an activation of the same shape; entries are channel ids; operations follow the rules."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Hand the operation to the pass that is running."""
+        from nisp.pruning.channels.trace import active
+
+        with torch._C.DisableTorchFunctionSubclass():
+            return active().apply(func, args, kwargs or {})
+
+
+def wrapped(ids: Any) -> Any:
+    """A tensor of ids as one that stands for an activation."""
+    return ids.as_subclass(Ids) if isinstance(ids, Tensor) and not isinstance(ids, Ids) else ids
+
+
+def fixed_ids(shape: Any, device: torch.device) -> Tensor:
+    """An activation in which no channel can be removed."""
+    return wrapped(torch.zeros((), dtype=torch.int64, device=device).expand(shape))
+
+
+def compressed(ids: Tensor) -> Tensor:
+    """The same ids with every dimension of stride 0 cut to length 1."""
+    for dim in range(ids.dim()):
+        if ids.stride(dim) == 0 and ids.size(dim) > 1:
+            ids = ids.narrow(dim, 0, 1)
+    return ids
+
+
+def unique(ids: Tensor) -> np.ndarray:
+    """The different ids."""
+    return compressed(ids).unique().cpu().numpy()
+
+
+def varies(ids: Tensor, dim: int) -> bool:
+    """Whether ids differ along ``dim``."""
+    if ids.size(dim) == 1 or ids.stride(dim) == 0:
+        return False
+    small = compressed(ids)
+    return bool((small != small.narrow(dim, 0, 1)).any())

@@ -1,0 +1,93 @@
+"""Layers that write and read channels: linear, convolution, pooling."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from nisp.pruning.channels.ids import Ids, wrapped
+from nisp.pruning.channels.table import named, opaque, rule
+
+
+@rule(F.linear)
+def _linear(trace: Any, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    name = _layer(trace, input, weight, bias, nn.Linear)
+    if name is None:
+        return opaque(trace, func, input, weight, bias)
+    if trace.mixes_positions((name, 1), input, -1):
+        return wrapped(input.narrow(-1, 0, 1).expand(*input.shape[:-1], weight.size(0)))
+    trace.read((name, 1), trace.column(input, -1))
+    return wrapped(_written(trace, name, weight, bias, input.device).expand(*input.shape[:-1], -1))
+
+
+def _layer(trace: Any, input: Any, weight: Any, bias: Any, kind: type | tuple[type, ...]) -> str | None:
+    """The weight's name, if it and the bias are parameters of a layer of that kind."""
+    name = trace.names.of(weight)
+    if not isinstance(input, Ids) or name is None or not isinstance(trace.names.owners[name], kind):
+        return None
+    return None if bias is not None and trace.names.of(bias) is None else name
+
+
+def _written(trace: Any, name: str, weight: Tensor, bias: Tensor | None, device: torch.device) -> Tensor:
+    ids = trace.write(name, weight.size(0))
+    if bias is not None:
+        trace.read((trace.names.of(bias), 0), ids)
+    return torch.from_numpy(ids).to(device)
+
+
+@rule(F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d)
+def _convolution(
+    trace: Any,
+    func: Any,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor:
+    """Parts (``groups``) lose the same channels each; a depthwise convolution writes the channels that it reads."""
+    name = _layer(trace, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+    if name is None:
+        return opaque(trace, func, input, weight, bias, stride, padding, dilation, groups)
+    row = trace.column(input, 1)
+    if groups > 1 and weight.size(1) == 1:
+        ids = row.repeat(weight.size(0) // groups)
+        trace.read((name, 0), ids)
+        if bias is not None:
+            trace.read((trace.names.of(bias), 0), ids)
+        written = torch.from_numpy(ids).to(input.device)
+    else:
+        parts = row.reshape(groups, -1)
+        for part in parts[1:]:
+            trace.tie(parts[0], part)
+        trace.read((name, 1), parts[0])
+        written = _written(trace, name, weight, bias, input.device)
+        outputs = written.cpu().numpy().reshape(groups, -1)
+        for part in outputs[1:]:
+            trace.tie(outputs[0], part)
+    probe = func(
+        torch.empty(1, 1, *input.shape[2:], device="meta"),
+        torch.empty(1, 1, *weight.shape[2:], device="meta"), None, stride, padding, dilation,
+    )  # fmt: skip
+    return _spread(written, input, probe)
+
+
+def _spread(row: Tensor, input: Tensor, probe: Tensor) -> Tensor:
+    """Channels (dimension 1) at every position of a map as large as ``probe``."""
+    spatial = probe.shape[2:]
+    return wrapped(row.reshape(1, -1, *[1] * len(spatial)).expand(input.size(0), -1, *spatial))
+
+
+@rule(*named(
+    "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
+    "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d interpolate "
+    "upsample"
+))  # fmt: skip
+def _pooled(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    row = torch.from_numpy(trace.column(input, 1)).to(input.device)
+    probe = func(torch.zeros(1, 1, *input.shape[2:], device=input.device), *args, **kwargs)
+    return tree_map(lambda out: _spread(row, input, out), probe)

@@ -1,0 +1,58 @@
+"""The table of rules: what each torch operation does to channel ids, and what happens where there is no rule."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map
+
+from nisp.pruning.channels.ids import Ids, fixed_ids, unique
+
+Rule = Callable[..., Any]
+"""Called as ``rule(trace, function, *args, **kwargs)`` with an operation's arguments; `Ids` stand for activations."""
+
+RULES: dict[Any, Rule] = {}
+SHAPED: set[Rule] = set()
+"""Rules of operations that may count on a number of channels."""
+
+
+def rule(*functions: Any, shaped: bool = False) -> Callable[[Rule], Rule]:
+    """Register the decorated rule for each of ``functions``; ``shaped`` ones may count on a number of channels."""
+
+    def register(body: Rule) -> Rule:
+        RULES.update(dict.fromkeys(functions, body))
+        if shaped:
+            SHAPED.add(body)
+        return body
+
+    return register
+
+
+def named(names: str) -> list[Any]:
+    """All of torch's, Tensor's and torch.nn.functional's functions of these names."""
+    owners = (torch, Tensor, F)
+    return [getattr(owner, name) for name in names.split() for owner in owners if hasattr(owner, name)]
+
+
+def opaque(trace: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+    """No rule: all channels that come in are fixed; the operation tells the shapes of what comes out."""
+    inputs = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Ids)]
+    for ids in inputs:
+        trace.fix(unique(ids), f"is read by {getattr(func, '__name__', func)}")
+
+    def shape_only(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return torch.empty(value.shape, device="meta", dtype=None if isinstance(value, Ids) else value.dtype)
+
+    def zeros(value: Any) -> Any:
+        return torch.zeros(value.shape, device=value.device) if isinstance(value, Ids) else value
+
+    try:
+        outputs = func(*tree_map(shape_only, args), **tree_map(shape_only, kwargs))
+    except (NotImplementedError, RuntimeError):  # shapes that depend on values
+        outputs = func(*tree_map(zeros, args), **tree_map(zeros, kwargs))
+    device = inputs[0].device
+    return tree_map(lambda out: fixed_ids(out.shape, device) if isinstance(out, Tensor) else out, outputs)

@@ -1,0 +1,159 @@
+"""Least-squares reconstruction: re-solve what is left of each layer for its original outputs (He et al. 2017).
+
+It works on a network whose removed channels are silenced (`nisp.pruning.contract.silence`), before they are cut out.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nisp.pruning.contract import Group
+from nisp.pruning.sampling import Rows, sampled_rows
+
+RIDGE = 1e-3
+"""Pull towards the original weights, relative to the mean square of the layer's inputs, where none is chosen."""
+RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Those that are tried where validation images choose."""
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What re-solving one layer left: squared errors relative to the variance of the original outputs."""
+
+    layer: str
+    ridge: float
+    error: float
+    error_before: float
+    validation_error: float
+
+
+def least_squares(
+    original: nn.Module,
+    silenced: nn.Module,
+    groups: Sequence[Group],
+    kept: Mapping[str, Tensor],
+    images: Tensor,
+    validation: Tensor,
+    seed: int,
+) -> list[Refit]:
+    """Re-solve every layer that lost inputs, front to back on the already pruned inputs, in place.
+
+    The target of a layer is its output in ``original`` to the calibration ``images``. Of RIDGES, each layer takes the
+    one that leaves the least error on the ``validation`` images.
+    """
+    layers = list(dict.fromkeys(consumer.name for group in groups for consumer in group.consumers))
+    order = {name: position for position, (name, _) in enumerate(original.named_modules())}
+    targets, checks = (sampled_rows(original, tuple(layers), part, seed) for part in (images, validation))
+    refits = []
+    for name in sorted(layers, key=order.__getitem__):
+        inputs = surviving_inputs(name, groups, kept)
+        system, check = (
+            _system(silenced, name, inputs, target.outputs, part, seed)
+            for target, part in ((targets[name], images), (checks[name], validation))
+        )
+        solutions = system.solved(RIDGES)
+        errors = {ridge: check.error(*solution) for ridge, solution in solutions.items()}
+        ridge = min(RIDGES, key=errors.__getitem__)
+        system.apply(silenced, *solutions[ridge])
+        before = system.error(torch.zeros_like(system.present), system.shift_before)
+        refits.append(Refit(name, ridge, system.error(*solutions[ridge]), before, errors[ridge]))
+    return refits
+
+
+def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Tensor]) -> Tensor:
+    """Indices of the layer's inputs that are left when only ``kept`` channels are; groups not in it are whole."""
+    return (
+        torch.cat(
+            [
+                consumer.inputs[kept.get(group.name, slice(None))].flatten()
+                for group in groups
+                if (consumer := group.read_by(layer))
+            ]
+        )
+        .sort()
+        .values
+    )
+
+
+def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
+    """Re-solve ``layer`` on its ``inputs`` for ``target.outputs`` with RIDGE, in place; returns the error left."""
+    system = _system(model, layer, inputs, target.outputs, images, seed)
+    solution = system.solved([RIDGE])[RIDGE]
+    system.apply(model, *solution)
+    return system.error(*solution)
+
+
+@dataclass(frozen=True)
+class _System:
+    """A layer's linear system: which change of its present weights brings its outputs to their targets.
+
+    Ridge regression around the present weights, and free in the bias if there is one, in float64.
+
+    rows      (n, inputs x taps) what the layer reads
+    residual  (n, outputs) the targets minus what its weights make of that, without bias
+    scale     squared deviation of the targets from their mean
+    """
+
+    layer: str
+    inputs: Tensor
+    present: Tensor
+    bias: Tensor | None
+    rows: Tensor
+    residual: Tensor
+    scale: Tensor
+
+    @property
+    def shift_before(self) -> Tensor:
+        """The layer's present bias."""
+        return self.residual.new_zeros(self.residual.shape[1]) if self.bias is None else self.bias
+
+    def solved(self, ridges: Sequence[float]) -> dict[float, tuple[Tensor, Tensor]]:
+        """Ridge -> (change of the weights, new bias).
+
+        Without a bias there is no constant to solve for, so none is taken.
+        """
+        centre, shift = self.rows.mean(0), self.residual.mean(0)
+        if self.bias is None:
+            centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
+        centred = self.rows - centre
+        gram, product = centred.T @ centred, centred.T @ (self.residual - shift)
+        size = gram.diagonal().mean().clamp_min(1e-12)
+        solutions = {}
+        for ridge in ridges:
+            pulled = gram.clone()
+            pulled.diagonal().add_(ridge * size)
+            change = torch.linalg.solve(pulled, product).T
+            solutions[ridge] = change, shift - change @ centre
+        return solutions
+
+    def error(self, change: Tensor, shift: Tensor) -> float:
+        """Squared error left, relative to the targets' variance."""
+        left = ((self.residual - self.rows @ change.T - shift) ** 2).sum()
+        return (left / self.scale.clamp_min(1e-300)).item()
+
+    @torch.no_grad()
+    def apply(self, model: nn.Module, change: Tensor, shift: Tensor) -> None:
+        """Write a solution into the layer of ``model``."""
+        weight = model.get_parameter(f"{self.layer}.weight")
+        weight[:, self.inputs] = (self.present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
+        if self.bias is not None:
+            model.get_parameter(f"{self.layer}.bias").copy_(shift)
+
+
+def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, images: Tensor, seed: int) -> _System:
+    """The system of ``layer`` reading what it reads in ``model``, for the target ``outputs``."""
+    rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
+    present = model.get_parameter(f"{layer}.weight").detach()[:, inputs].double().flatten(1)
+    bias = dict(model.named_parameters()).get(f"{layer}.bias")
+    targets = outputs.double()
+    return _System(
+        layer=layer,
+        inputs=inputs,
+        present=present,
+        bias=None if bias is None else bias.detach().double(),
+        rows=rows,
+        residual=targets - rows @ present.T,
+        scale=((targets - targets.mean(0)) ** 2).sum(),
+    )

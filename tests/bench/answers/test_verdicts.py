@@ -1,0 +1,158 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.answers.sentences import answer, reductions
+from bench.answers.stability import stability
+from bench.answers.statistics import Paired
+from bench.answers.verdicts import as_text, verdict, verdicts
+from bench.suite.schema import Suite
+
+DEPTHS = (4, 6, 8)
+
+
+def suite(**question):
+    defaults = {
+        "id": "Q", "text": "Is it so?", "claim": "It is.", "kind": "difference", "metric": "top1_final",
+        "subject": "nisp", "against": ["random"], "models": [f"plain-{d}" for d in DEPTHS], "ratios": [0.25, 0.5],
+    }  # fmt: skip
+    return Suite(
+        suite="t",
+        title="t",
+        datasets=[{"name": "digits"}],
+        training={"default": {"epochs": 1, "batch_size": 8, "learning_rate": 0.1}},
+        finetune={"epochs": 1},
+        methods={name: {"criterion": name} for name in ("nisp", "random", "magnitude")},
+        experiments=[
+            {
+                "name": "e",
+                "models": [{"name": "plain", "depth": d} for d in DEPTHS],
+                "seeds": range(6),
+                "ratios": [0.25, 0.5],
+                "methods": ["nisp", "random", "magnitude"],
+            }
+        ],
+        questions=[defaults | question],
+    )
+
+
+def table(gain, noise=0.3, **columns):
+    """Runs in which nisp's accuracy is 80 and the others' is 80 - gain(method, depth, ratio), up to noise."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "dataset": "digits", "model": "plain", "depth": depth, "seed": seed, "method": method,
+            "plan": "uniform", "ratio": ratio,
+            "criterion": method, "reconstruction": "none", "recovery": "none", "steps": 1, "top1_base": 81.0,
+            "top1_final": 80 - gain(method, depth, ratio) + noise * rng.normal(),
+            "ware": 0.5 + 0.1 * depth * (method != "nisp") + 0.01 * rng.normal(),
+        }
+        for depth in DEPTHS for seed in range(6) for method in ("nisp", "random", "magnitude") for ratio in (0.25, 0.5)
+    ]  # fmt: skip
+    return pd.DataFrame(rows).astype({"depth": "Int64"}).assign(**columns)
+
+
+def test_a_difference_is_the_mean_over_ratios_model_by_model():
+    runs = table(lambda m, d, r: {"nisp": 0, "random": 5 if r == 0.5 else 1, "magnitude": -4}[m], noise=0.2)
+    answers = verdicts(suite(against=["random", "magnitude"]), runs)
+    assert list(answers["setting"]) == ["plain-4", "plain-6", "plain-8"] * 2
+    for comparison, expected, decided in (
+        ("nisp vs random", 3, "supported"),
+        ("nisp vs magnitude", -4, "contradicted"),
+    ):
+        rows = answers[answers["comparison"] == comparison]
+        assert rows["difference"].to_numpy() == pytest.approx([expected] * 3, abs=0.4)
+        assert (rows["verdict"] == decided).all() and (rows["n_seeds"] == 6).all()
+
+
+def test_no_difference_is_inconclusive():
+    assert set(verdicts(suite(), table(lambda m, d, r: 0))["verdict"]) == {"inconclusive"}
+
+
+def test_noninferiority_is_judged_against_the_margin_and_cell_by_cell():
+    runs = table(lambda m, d, r: 3 if r == 0.5 and m == "nisp" else 0)
+    answers = verdicts(suite(kind="noninferiority", against=["base"], margin=2.0), runs)
+    decided = dict(zip(answers["setting"], answers["verdict"], strict=True))
+    assert decided["plain-4 at 0.25"] == "supported" and decided["plain-4 at 0.5"] == "contradicted"
+    assert answers["metric"].unique() == ["top1_final (margin 2)"]
+
+
+def test_a_slope_is_per_layer_and_its_sign_is_turned_where_lower_is_better():
+    question = suite(kind="slope", metric="ware", higher_is_better=False, ratios=[0.5])
+    [answer] = verdicts(question, table(lambda m, d, r: 0)).to_dict("records")
+    assert answer["difference"] == pytest.approx(0.1, abs=0.01)
+    assert (answer["verdict"], answer["setting"]) == ("supported", "plain-4 to plain-8")
+
+
+def test_missing_partners_are_left_out_of_the_pairs():
+    runs = table(lambda m, d, r: 1)
+    runs = runs[~((runs["method"] == "random") & (runs["seed"] == 0))]
+    assert (verdicts(suite(), runs)["n_seeds"] == 5).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "expected"),
+    [
+        (0.1, 1, 0.01, "supported"),
+        (-1, -0.1, 0.01, "contradicted"),
+        (-0.1, 1, 0.01, "inconclusive"),
+        (0.1, 1, 0.06, "inconclusive"),
+    ],
+)
+def test_a_verdict_needs_interval_and_p_value(low, high, p, expected):
+    assert verdict(Paired(5, (low + high) / 2, low, high, p), p, 0.0) == expected
+
+
+def test_the_text_holds_every_comparison_and_the_counts():
+    text = as_text(suite(), verdicts(suite(), table(lambda m, d, r: 0 if m == "nisp" else 9)), {})
+    assert "Answer: nisp is better than random (3 of 3 settings)." in text
+    assert text.count("nisp vs random") == 3
+    assert "Q: Is it so?" in text and "3 supported, 0 contradicted, 0 inconclusive" in text
+
+
+def test_answers_name_winners_losers_and_what_is_open():
+    runs = table(lambda m, d, r: {"nisp": 0, "random": 5, "magnitude": -4 if d == 4 else 0}[m])
+    asked = suite(against=["random", "magnitude"])
+    told = answer(asked.questions[0], verdicts(asked, runs), {})
+    assert (
+        told == "nisp is better than random (3 of 3 settings); nisp is worse than magnitude (1 of 3 settings); "
+        "the other settings are open."
+    )
+    told = answer(suite().questions[0], verdicts(suite(), table(lambda m, d, r: 0)), {})
+    assert told == "No difference from random (3 of 3 settings) is established."
+
+
+def test_the_answer_to_a_budget_is_the_largest_ratio_within_the_margin():
+    asked = suite(kind="noninferiority", against=["base"], margin=2.0)
+    runs = table(lambda m, d, r: 9 if d == 4 or (d == 6 and r == 0.5) else 0)
+    runs = runs.assign(macs_base=100, macs=100 - 100 * runs["ratio"], params_base=10, params=10 - 4 * runs["ratio"])
+    told = answer(asked.questions[0], verdicts(asked, runs), reductions(runs))
+    assert "plain-4 at none of the ratios tried" in told
+    assert "plain-6 at ratio 0.25, 25 % fewer MACs and 10 % fewer parameters" in told
+    assert "plain-8 at ratio 0.5, 50 % fewer MACs and 20 % fewer parameters" in told
+
+
+def test_two_methods_have_no_ranking_to_be_stable():
+    runs = table(lambda m, d, r: 0)
+    assert stability(runs[runs["method"] != "magnitude"]).empty
+
+
+def test_stability_is_kendalls_tau_between_settings():
+    order = {"nisp": 0, "random": 9, "magnitude": 4}
+    agreed = stability(table(lambda m, d, r: order[m]))
+    assert set(agreed["between"]) == {"ratios", "seeds", "models"} and (agreed["tau_mean"] == 1).all()
+    turned = stability(table(lambda m, d, r: order[m] * (1 if r == 0.5 else -1)))
+    assert turned.set_index("between").loc["ratios", "tau_mean"] == -1
+
+
+def test_stability_between_schedules_ranks_choices_that_were_fine_tuned_at_both():
+    order = {"nisp": 0, "random": 9, "magnitude": 4}
+    fixed = table(lambda m, d, r: order[m], recovery="finetune")
+    tuned = table(lambda m, d, r: order[m] * (1 if d == 4 else -1), recovery="finetune_tuned")
+    scratch = table(lambda m, d, r: -50, recovery="scratch_e")
+    alone = fixed[fixed["method"] == "nisp"].assign(method="other", criterion="other")
+    runs = pd.concat([fixed, alone, tuned[tuned["ratio"] == 0.5], scratch])
+    found = stability(runs).set_index("between").loc["schedules"]
+    # Three panels at one ratio: the same order in one, turned round in two.
+    assert found["methods"] == 3 and found["pairs"] == 3
+    assert found["tau_mean"] == pytest.approx(-1 / 3) and found["tau_low"] == -1

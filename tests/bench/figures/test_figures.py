@@ -1,0 +1,55 @@
+"""Figures of the most crowded reference run: nothing is cut off at their edges."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pytest
+
+from bench.answers import tables
+from bench.answers.effects import EFFECTS
+from bench.figures import FIGURES, _style
+from bench.figures._results import Results
+from bench.suite import plugins
+from bench.suite.loading import load_suite
+
+ROOT = Path(__file__).parents[3]
+TABLES = ROOT / "results/reference/factorial/tables"
+
+
+@pytest.fixture(scope="module")
+def results():
+    runs, curves = (tables.read(TABLES / f"{name}.csv", getattr(tables, name.upper())) for name in ("runs", "curves"))
+    return Results(
+        suite=load_suite(ROOT / "config/suites/factorial.yaml"),
+        runs=tables.labelled(runs),
+        curves=tables.labelled(curves),
+        verdicts=tables.read(TABLES / "verdicts.csv", tables.VERDICTS),
+        effects=tables.read(TABLES / "effects.csv", EFFECTS),
+    )
+
+
+@pytest.mark.parametrize("name", plugins.available(FIGURES))
+def test_nothing_is_cut_off(results, name):
+    _style.apply()
+    drawn = plugins.load(FIGURES, name).draw(results)
+    if drawn is None:
+        pytest.skip("the suite has nothing to show in it")
+    figure, caption = drawn
+    figure.canvas.draw()
+    box = figure.get_tightbbox()
+    width, height = figure.get_size_inches()
+    plt.close(figure)
+    slack = 0.02  # inches
+    assert box.x0 >= -slack and box.y0 >= -slack and box.x1 <= width + slack and box.y1 <= height + slack
+    assert caption.endswith(".")
+
+
+@pytest.mark.parametrize(("labels", "columns"), [(3, 3), (24, 2)])
+def test_a_legend_has_the_columns_that_fit(labels, columns):
+    figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    for number in range(labels):
+        axes.plot([0, 1], label=f"x {number}" if labels == 3 else f"criterion+least_squares+recovery {number}")
+    _style.legend(figure, [axes], 3)
+    [legend] = figure.legends
+    assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
+    plt.close(figure)

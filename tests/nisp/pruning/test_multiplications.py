@@ -1,0 +1,29 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.suite import plugins
+from bench.training.evaluation import cost
+from nisp.pruning.multiplications import multiplications
+
+ZOO = [("caffenet", None, 227), ("googlenet_caffe", None, 224), ("resnet_imagenet", 50, 224), ("resnet", 56, 32)]
+
+
+def test_by_hand():
+    """A 3x3 convolution in two parts from 4 to 6 channels on 6x6 outputs, then 216 to 3 linear."""
+    net = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(216, 3)).train()
+    assert multiplications(net, torch.zeros(1, 4, 8, 8)) == {"0": 36 * 6 * 2 * 9, "2": 216 * 3}
+    assert net.training and not net[0]._forward_hooks
+
+
+@pytest.mark.parametrize(("name", "depth", "size"), ZOO)
+def test_it_agrees_with_torchs_counter_and_nearly_with_ptflops(name, depth, size):
+    """ptflops adds what biases, batch norms, activations and pools cost: about 1 %."""
+    model = plugins.load(plugins.MODELS, name).build(depth, 3, size, 10).eval()
+    example = torch.zeros(1, 3, size, size)
+    total = sum(multiplications(model, example).values())
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(example)
+    assert total == counter.get_total_flops() / 2  # torch counts a multiplication and an addition
+    assert total <= cost(model, example).macs <= 1.02 * total
