@@ -1,21 +1,18 @@
 """Neuron importance score propagation to groups of channels, and its joint form, in which pruned channels stop it."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from nisp.network import Trace, traced
+from nisp.backward import BackwardPass, checked, per_output
 from nisp.pruning.contract import Group, Producer, Scores, channel_axis, kept_channels
-from nisp.scoring import checked, final_level, per_output, propagate_from
-from nisp.signals import undivided
 
 
 def propagate(
     model: nn.Module,
     example: Tensor,
-    classifier: str,
+    classifier: str | Sequence[str],
     frl_scores: Tensor,
     groups: Sequence[Group],
     keep: Mapping[str, int] | None = None,
@@ -40,28 +37,29 @@ def propagate(
 
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
-    trace = traced(model, example[:1])
-    level = final_level(trace, classifier)
+    backward = BackwardPass.of(model, example[:1], classifier)
     scores: Scores = {}
     for group in groups:
-        axes = {producer.name: channel_axis(model.get_submodule(producer.name)) for producer in group.producers}
-        _listen(group, trace, level, axes, scores, keep[group.name] if keep is not None else None)
-    propagate_from(trace, model, classifier, frl_scores)
+        _listen(group, backward, scores, keep[group.name] if keep is not None else None)
+    backward.run(frl_scores)
     return checked({g.name: scores.get(g.name, torch.zeros(g.channels, dtype=torch.float64)) for g in groups})
 
 
-def _listen(group: Group, trace: Trace, level: int, axes: Mapping[str, int], scores: Scores, keep: int | None) -> None:
+def _listen(group: Group, backward: BackwardPass, scores: Scores, keep: int | None) -> None:
     """Collect the scores of a group's responses as they come, and stop those of pruned channels at the last."""
-    calls = [(producer, run.wrote) for producer in group.producers for run in trace.runs.get(producer.name, ())]
-    factors = undivided([signal for _, signal in calls], level)
+    runs = backward.trace.runs
+    calls = [(producer, run.wrote) for producer in group.producers for run in runs.get(producer.name, ())]
+    axes = {producer.name: channel_axis(backward.model.get_submodule(producer.name)) for producer in group.producers}
     waiting = len(calls)
     seen: list[Tensor] = []
     total = torch.zeros(group.channels, dtype=torch.float64)
 
-    def arrived(producer: Producer, factor: float, score: Tensor) -> Tensor | None:
+    def hears(place: int, factor: float, score: Tensor) -> Tensor | None:
         nonlocal waiting, total
+        producer: Producer = calls[place][0]
+        axis = axes[producer.name]
         if not any(_same(score, other) for other in seen):
-            total = total + factor * producer.per_channel(per_output(score, axes[producer.name])).cpu()
+            total = total + factor * producer.per_channel(per_output(score, axis)).cpu()
             scores[group.name] = total
         waiting -= 1
         if waiting:
@@ -72,11 +70,9 @@ def _listen(group: Group, trace: Trace, level: int, axes: Mapping[str, int], sco
             return None
         pruned = torch.ones(group.channels, dtype=torch.bool)
         pruned[kept_channels(total, keep)] = False
-        outputs = producer.outputs[pruned].flatten().to(score.device)
-        return score.index_fill(axes[producer.name], outputs, 0)
+        return score.index_fill(axis, producer.outputs[pruned].flatten().to(score.device), 0)
 
-    for (producer, signal), factor in zip(calls, factors, strict=True):
-        signal.path.register_hook(partial(arrived, producer, factor))
+    backward.listen([signal for _, signal in calls], hears)
 
 
 def _same(first: Tensor, second: Tensor) -> bool:

@@ -46,7 +46,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Method:
-    """A composition: criterion, then reconstruction, then recovery, in ``steps`` parts (bench.suite.specs.MethodSpec)."""
+    """Criterion, then reconstruction, then recovery, in ``steps`` parts (bench.suite.specs.MethodSpec)."""
 
     criterion: Criterion
     options: Mapping[str, Any]

@@ -39,7 +39,7 @@ class Store:
 
 
 def save_record(path: Path, digest: str, measured: dict[str, Any], origin: dict[str, Any]) -> None:
-    """What was measured of one run (the fields of bench.runs.experiment.Result), and the code and machine that made it."""
+    """Save what was measured of one run (bench.runs.experiment.Result), and the code and machine that made it."""
     write_sealed(path, {"digest": digest, **measured, "origin": origin})
 
 

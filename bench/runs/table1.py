@@ -25,7 +25,7 @@ COSTS = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""Per cent of the unpruned network; FLOPs are multiply-accumulates as ptflops counts them (bench.training.evaluation.cost)."""
+"""Per cent of the unpruned network; FLOPs are multiply-accumulates as ptflops counts them."""
 
 _HEAD = ["variant", "FLOPs, %", "paper", "difference", "parameters, %", "paper", "difference"]
 

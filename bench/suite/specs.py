@@ -100,9 +100,9 @@ class DatasetSpec(Strict):
 class Training(Strict):
     """How base networks are trained; the fields of bench.training.loop.Recipe, but the last three.
 
-    With ``weights`` (bench.training.pretrained) they are loaded instead; the rest then tells how these were trained, from which
-    the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another file under the
-    same name goes unnoticed. ``source`` tells readers where the recipe is published; no result depends on it.
+    With ``weights`` (bench.training.pretrained) they are loaded instead; the rest then says how these were trained,
+    from which the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another
+    file under the same name goes unnoticed. ``source`` says where the recipe is published; no result depends on it.
     """
 
     epochs: int = Field(ge=1)

@@ -67,9 +67,9 @@ def train(
     checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
     report      is called after each epoch
 
-    Where torchrun started several processes, each computes its share of every batch, to the same result but for
-    rounding and dropout (bench.training.distributed). Where memory is too small for a batch, it is computed in parts whose
-    gradients add up to the same mean; batch norm then takes its statistics from the parts.
+    Where torchrun started several processes, each computes its share of every batch, to the same result except for
+    rounding and dropout (bench.training.distributed). Where memory is too small for a batch, it is computed in parts
+    whose gradients add up to the same mean; batch norm then takes its statistics from the parts.
 
     UserError if the loss is not finite.
     """

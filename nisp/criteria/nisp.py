@@ -7,12 +7,12 @@ Cost: one forward pass of the calibration images, Inf-FS of the FRL (features² 
 Deviations: Inf-FS's formula and α are not in the paper: both are options. The score of a coupled group is the sum over
     the tensors its layers write, each once; the paper does not treat these. See docs/method.md.
 Pinned by: tests/nisp/test_propagation.py::test_equals_the_dense_oracle,
-    tests/nisp/test_inf_fs.py::test_equals_the_literal_formula
+    tests/nisp/rankings/test_inf_fs.py::test_equals_the_literal_formula
 """
 
-from nisp.inf_fs import inf_fs
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores
+from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 
 

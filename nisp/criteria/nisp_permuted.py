@@ -9,9 +9,9 @@ Pinned by: tests/baselines/test_criteria.py::test_permuted_scores_are_a_permutat
 
 import torch
 
-from nisp.inf_fs import inf_fs
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores
+from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 
 

@@ -13,9 +13,9 @@ import copy
 import torch
 from torch import Tensor
 
-from nisp.inf_fs import inf_fs
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores, kept_channels, silence
+from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 
 

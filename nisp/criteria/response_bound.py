@@ -13,18 +13,15 @@ Pinned by: tests/nisp/test_own_criteria.py::test_response_bound_of_a_perceptron,
     tests/nisp/test_own_criteria.py::test_response_bound_of_a_residual_net_adds_up_the_tensors_that_are_read
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
-from nisp.inf_fs import inf_fs
-from nisp.network import Trace, traced
+from nisp.backward import BackwardPass, checked
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis, kept_channels
+from nisp.rankings.inf_fs import inf_fs
 from nisp.readings import readings
 from nisp.responses import final_responses
-from nisp.scoring import checked, final_level, propagate_from
-from nisp.signals import Signal, undivided
+from nisp.signals import Signal
 
 
 def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True) -> Scores:
@@ -36,36 +33,30 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint
     model, classifier = problem.model, problem.classifier
     frl_scores = inf_fs(final_responses(model, problem.images, classifier), alpha, variant)
     sums = readings(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
-    trace = traced(model, problem.images[:1])
-    level = final_level(trace, classifier)
+    backward = BackwardPass.of(model, problem.images[:1], classifier)
     scores: Scores = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     for group in problem.groups:
-        _listen(problem, group, trace, level, sums, scores, joint)
-    propagate_from(trace, model, classifier, frl_scores)
+        _listen(problem, group, backward, sums, scores, joint)
+    backward.run(frl_scores)
     return checked(scores)
 
 
 def _listen(
-    problem: Problem,
-    group: Group,
-    trace: Trace,
-    level: int,
-    sums: dict[str, list[Tensor]],
-    scores: Scores,
-    joint: bool,
+    problem: Problem, group: Group, backward: BackwardPass, sums: dict[str, list[Tensor]], scores: Scores, joint: bool
 ) -> None:
     """Add up a group's scores as they come to the tensors its readers read, and stop those of pruned channels."""
     tensors: dict[Tensor, tuple[Consumer, Signal, Tensor]] = {}
     for consumer in group.consumers:
-        runs = trace.runs.get(consumer.name, [])
+        runs = backward.trace.runs.get(consumer.name, [])
         for index, run in enumerate(runs):
             mean = torch.stack(sums[consumer.name][index :: len(runs)]).sum(0) / len(problem.images)
             tensors.setdefault(run.read.path, (consumer, run.read, mean))
-    factors = undivided([signal for _, signal, _ in tensors.values()], level)
-    waiting = len(tensors)
+    read = list(tensors.values())
+    waiting = len(read)
 
-    def arrived(consumer: Consumer, mean: Tensor, factor: float, score: Tensor) -> Tensor | None:
+    def hears(place: int, factor: float, score: Tensor) -> Tensor | None:
         nonlocal waiting
+        consumer, _, mean = read[place]
         axis = channel_axis(problem.model.get_submodule(consumer.name))
         columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
         bound = (score.movedim(axis, -1)[0] * mean).reshape(-1, mean.shape[-1]).sum(0)
@@ -78,5 +69,4 @@ def _listen(
         places = consumer.per_channel(torch.arange(mean.shape[-1]), columns)[~kept].flatten()
         return score.index_fill(axis, places.to(score.device), 0)
 
-    for (consumer, signal, mean), factor in zip(tensors.values(), factors, strict=True):
-        signal.path.register_hook(partial(arrived, consumer, mean, factor))
+    backward.listen([signal for _, signal, _ in read], hears)

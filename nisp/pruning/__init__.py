@@ -1,1 +1,1 @@
-"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, and saving. Names no method."""
+"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, saving. Names no method."""

@@ -1,7 +1,7 @@
 """Multiplications of convolution and linear layers: what the pruning literature before 2019 calls FLOPs.
 
-ptflops (bench.training.evaluation.cost) also counts biases, batch norms, activations and pools. These shrink by the ratio where a
-convolution shrinks by nearly its square, so a reduction comes out up to 0.2 points smaller there.
+ptflops also counts biases, batch norms, activations and pools. These shrink by the ratio where a convolution shrinks by
+nearly its square, so a reduction comes out up to 0.2 points smaller there.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """Removing channels for real: which channels of a network can go, and the network without them.
 
-What belongs to a channel is found by following channel ids through the network (`nisp.pruning.channels`). What is removed is
-decided by others; here every weight is cut once, and in the order in which the pruned network reads it.
+What belongs to a channel is found by following channel ids through the network (`nisp.pruning.channels`). What is
+removed is decided by others; here every weight is cut once, and in the order in which the pruned network reads it.
 """
 
 import copy

@@ -228,7 +228,7 @@ def test_what_has_no_rule_is_refused_by_name(body, told):
         ({}, "either frl_scores, or calibration"),
         ({"frl_scores": torch.ones(3), "calibration": torch.ones(3, 4)}, "either frl_scores, or calibration"),
         ({"frl_scores": torch.ones(2)}, "2 scores were given for 3"),
-        ({"frl_scores": torch.ones(3), "classifier": "head"}, "'head' is no convolution or linear layer"),
+        ({"frl_scores": torch.ones(3), "classifier": "head"}, "'head' is not a convolution or linear layer"),
     ],
 )
 def test_mistakes_are_told_in_one_sentence(options, told):

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[3]
 SCRIPTS = {name: f"workflow/scripts/{name}.py" for name in ("data", "base", "prune", "latency", "collect", "analyse")}
 SHOWN = {
     "bench/runs/dashboard.py": "progress", "bench/suite/cost_estimates.py": "planning",
-    "bench/suite/method_docs.py": "documentation", "bench/answers/report.py": "the report", "bench/suite/resources.py": "planning",
+    "bench/suite/method_docs.py": "documentation", "bench/answers/report.py": "the report",
+    "bench/suite/resources.py": "planning",
     "nisp/pruning/saving.py": "users' own networks", "nisp/pruning/graph_formats.py": "users' own networks",
     "nisp/pruning/rebuilding.py": "users' own networks", "nisp/pruning/builders.py": "users' own networks",
     "nisp/torch_pruning.py": "a drop-in for another library", "nisp/__init__.py": "the library's names",

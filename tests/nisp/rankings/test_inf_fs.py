@@ -46,7 +46,7 @@ def test_single_precision_ranks_alike(variant):
 
 def test_many_features_agree_with_the_literal_formula_to_a_millionth(monkeypatch):
     samples = np.maximum(np.random.default_rng(0).normal(size=(400, 30)), 0).astype(np.float32)
-    monkeypatch.setattr(sys.modules["nisp.inf_fs"], "MANY", 10)
+    monkeypatch.setattr(sys.modules["nisp.rankings.inf_fs"], "MANY", 10)
     np.testing.assert_allclose(
         inf_fs(torch.tensor(samples)), literal(samples.astype(float), 0.5, "iccv2015"), rtol=1e-6
     )
@@ -58,7 +58,7 @@ def test_many_features_agree_with_the_literal_formula_to_a_millionth(monkeypatch
     precision=st.sampled_from([np.float32, np.float64]),
 )
 def test_ranks_are_scipys(values, precision):
-    found = sys.modules["nisp.inf_fs"]._ranks(values.astype(precision))
+    found = sys.modules["nisp.rankings.inf_fs"]._ranks(values.astype(precision))
     np.testing.assert_array_equal(found, rankdata(values, axis=1) - 5)
 
 

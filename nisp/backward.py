@@ -1,0 +1,89 @@
+"""NISP's one backward pass: scores of the final responses go in, and whoever listens at a tensor gets its score."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from nisp.errors import UserError
+from nisp.network import Trace, classifiers_of, traced
+from nisp.pruning.contract import channel_axis
+from nisp.signals import Signal, undivided
+
+Hears = Callable[[int, float, Tensor], Tensor | None]
+"""(place in the list of signals, factor, gradient) -> what goes on to the layers before, None for the same.
+
+Factor times gradient is the score of the signal.
+"""
+
+
+@dataclass(frozen=True)
+class BackwardPass:
+    """A network that has run once on an example, ready for the scores of its final responses.
+
+    classifiers  names of the layers whose inputs, one after the other, are the final responses
+    """
+
+    model: nn.Module
+    trace: Trace
+    classifiers: tuple[str, ...]
+
+    @staticmethod
+    def of(model: nn.Module, example: Tensor, classifier: str | Sequence[str] | None = None) -> "BackwardPass":
+        """Run ``model`` on ``example``, shape (n, ...); None finds the classifier.
+
+        UserError if an operation has no rule, or if a classifier is not a layer that runs.
+        """
+        trace = traced(model, example)
+        names = classifiers_of(trace) if classifier is None else classifier
+        names = (names,) if isinstance(names, str) else tuple(names)
+        for name in names:
+            if name not in trace.runs:
+                raise UserError(f"'{name}' is not a convolution or linear layer that the network runs")
+        return BackwardPass(model, trace, names)
+
+    @property
+    def level(self) -> int:
+        """The power of two that gradients are relative to (nisp.signals)."""
+        return max(final.level for final in self._finals)
+
+    @property
+    def _finals(self) -> list[Signal]:
+        return [self.trace.runs[name][-1].read for name in self.classifiers]
+
+    def listen(self, signals: Sequence[Signal], hears: Hears) -> None:
+        """Have ``hears`` called as the score of each of ``signals`` arrives; their factors share one power of two."""
+        for place, (signal, factor) in enumerate(zip(signals, undivided(signals, self.level), strict=True)):
+            signal.path.register_hook(partial(hears, place, factor))
+
+    def run(self, frl_scores: Tensor) -> None:
+        """Send the scores of the final responses, shape (features,), through the network once.
+
+        UserError if they are not one per final response.
+        """
+        finals, axes = self._finals, [channel_axis(self.model.get_submodule(name)) for name in self.classifiers]
+        sizes = [final.path.shape[axis] for final, axis in zip(finals, axes, strict=True)]
+        if frl_scores.shape != (sum(sizes),):
+            raise UserError(f"{len(frl_scores)} scores were given for {sum(sizes)} final responses")
+        starts = []
+        for final, axis, part in zip(finals, axes, frl_scores.detach().to(finals[0].path).split(sizes), strict=True):
+            start = part * (2.0 ** (final.level - self.level) / len(final.path))
+            if axis == 1:
+                start = start.reshape(-1, *[1] * (final.path.dim() - 2))
+            starts.append(start.expand(final.path.shape))
+        torch.autograd.grad([final.path for final in finals], self.trace.source.path, starts, allow_unused=True)
+
+
+def per_output(score: Tensor, axis: int) -> Tensor:
+    """Sum over all dimensions but the layer's outputs'."""
+    return score.movedim(axis, 0).flatten(1).sum(1)
+
+
+def checked(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same scores; UserError if any is not finite."""
+    for name, values in found.items():
+        if not values.isfinite().all():
+            raise UserError(f"the scores of {name} are not finite: are the network's responses to the example?")
+    return found
