@@ -1,8 +1,8 @@
 """Numbers of channels that meet a budget of multiply-accumulates.
 
 Searching needs the MACs of many candidates, and measuring one takes a pruned copy of the network. So candidates are
-estimated layer by layer, and what is found is measured; where the two differ, the search is repeated with its goal moved
-by the difference.
+estimated layer by layer, and what is found is measured; where the two differ, the search is repeated with its goal
+moved by the difference.
 """
 
 from collections.abc import Callable, Mapping
