@@ -26,9 +26,10 @@ from sklearn.linear_model import Lasso
 from torch import Tensor, nn
 
 from baselines._greedy import gram
-from nisp.pruning.contract import Group, Problem, Scores, kept_channels, silence
+from nisp.pruning.contract import Group, Problem, Scores, silence
 from nisp.pruning.least_squares import refit, surviving_inputs
 from nisp.pruning.sampling import Rows, sampled_rows
+from nisp.pruning.selection import kept_channels
 
 SMALLEST = 1e-6
 """The smallest penalty that is tried, relative to the one at which every weight vanishes."""

@@ -11,9 +11,10 @@ Pinned by: tests/baselines/test_criteria.py::test_thinet_sequential_scores_each_
 import copy
 
 from baselines._greedy import removal_order
-from nisp.pruning.contract import Problem, Scores, kept_channels, silence
+from nisp.pruning.contract import Problem, Scores, silence
 from nisp.pruning.least_squares import refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
+from nisp.pruning.selection import kept_channels
 
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:

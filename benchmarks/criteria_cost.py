@@ -15,7 +15,8 @@ import torch
 from bench.models import classifier_name
 from bench.suite import plugins
 from nisp.pruning.contract import Problem
-from nisp.pruning.surgery import anatomy, keep_plan
+from nisp.pruning.selection import keep_plan
+from nisp.pruning.surgery import anatomy
 
 
 def main() -> None:

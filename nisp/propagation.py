@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from nisp.backward import BackwardPass, checked, per_output
-from nisp.pruning.contract import Group, Producer, Scores, channel_axis, kept_channels
+from nisp.pruning.contract import Group, Producer, Scores, channel_axis
+from nisp.pruning.selection import kept_channels
 
 
 def propagate(

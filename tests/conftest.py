@@ -8,7 +8,8 @@ from PIL import Image
 from bench.data.digits import load
 from bench.models import classifier_name
 from nisp.pruning.contract import Problem
-from nisp.pruning.surgery import anatomy, keep_plan
+from nisp.pruning.selection import keep_plan
+from nisp.pruning.surgery import anatomy
 
 EMBEDDED = [("lenet", None)] + [("plain", d) for d in (4, 6, 8, 10, 14)] + [("resnet", d) for d in (8, 14, 20)]
 

@@ -18,8 +18,9 @@ from bench.suite.specs import PlanSpec
 from bench.training import evaluation as measure
 from bench.training.loop import Epoch, Recipe, recalibrate, reinitialise, train
 from bench.training.recoveries import Recovery, epochs_of
-from nisp.pruning.contract import Criterion, Problem, Scores, kept_channels, silence
+from nisp.pruning.contract import Criterion, Problem, Scores, silence
 from nisp.pruning.least_squares import Refit, least_squares, surviving_inputs
+from nisp.pruning.selection import kept_channels
 from nisp.pruning.surgery import Anatomy, anatomy, prune, removal_error
 
 Ranking = Callable[[Tensor], Tensor]

@@ -1,15 +1,15 @@
 """How many channels of each group stay: the same share of all, shares by layer, or whatever meets a budget of MACs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 from bench.suite.specs import PlanSpec
 from nisp.errors import UserError
 from nisp.pruning import budgets as budget
-from nisp.pruning.contract import Group, Scores
-from nisp.pruning.surgery import Anatomy, channels_left
+from nisp.pruning.contract import Scores
+from nisp.pruning.selection import channels_left, factors_by_layer
+from nisp.pruning.surgery import Anatomy
 
 
 def channels_to_keep(
@@ -41,31 +41,6 @@ def channels_to_keep(
     scores = sensitivity()
     open_groups = {group.name: _relative(scores[group.name]) for group in parts.groups if factors[group.name] > 0}
     return budget.met_by_scores(costs, ratio, open_groups, plan.floor)
-
-
-def factors_by_layer(groups: Sequence[Group], layers: Mapping[str, float]) -> dict[str, float]:
-    """Group name -> the factor of the last pattern that matches one of its layers, 0 where none does.
-
-    All layers of a group lose the same channels, so the group takes a factor as soon as one of its layers is matched.
-    UserError for a pattern that matches no layer of any group.
-    """
-    names = [producer.name for group in groups for producer in group.producers]
-    for pattern in layers:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise UserError(
-                f"no layer that can be pruned matches '{pattern}' "
-                f"(there are {', '.join(names[:8])}{', ...' if len(names) > 8 else ''})"
-            )
-    return {group.name: _factor(group, layers) for group in groups}
-
-
-def _factor(group: Group, layers: Mapping[str, float]) -> float:
-    matching = [
-        factor
-        for pattern, factor in layers.items()
-        if any(fnmatchcase(producer.name, pattern) for producer in group.producers)
-    ]
-    return matching[-1] if matching else 0.0
 
 
 def _relative(scores: Tensor) -> Tensor:

@@ -9,12 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from bench.runs.plans import factors_by_layer
 from bench.suite.loading import loaded
 from bench.suite.specs import ModelSpec, Name, Strict, distinct
 from nisp.errors import UserError
 from nisp.pruning.contract import Group
-from nisp.pruning.surgery import channels_left
+from nisp.pruning.selection import channels_left, factors_by_layer
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 PerCent = Annotated[float, Field(gt=0, lt=100)]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 import nisp
 from benchmarks.coverage.record import Failed, Record
 from benchmarks.coverage.zoo import Subject
-from nisp.pruning.contract import kept_channels
 from nisp.pruning.saving import load_pruned, save_pruned
-from nisp.pruning.surgery import anatomy, keep_plan, prune, removal_error
+from nisp.pruning.selection import keep_plan, kept_channels
+from nisp.pruning.surgery import anatomy, prune, removal_error
 
 RATIO = 0.5
 

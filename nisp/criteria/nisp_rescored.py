@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from nisp.propagation import propagate
-from nisp.pruning.contract import Problem, Scores, kept_channels, silence
+from nisp.pruning.contract import Problem, Scores, silence
+from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 

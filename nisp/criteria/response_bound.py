@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from nisp.backward import BackwardPass, checked
-from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis, kept_channels
+from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
+from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.readings import readings
 from nisp.responses import final_responses

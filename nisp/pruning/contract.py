@@ -104,12 +104,6 @@ class Criterion(Protocol):
         """Group name -> scores."""
 
 
-def kept_channels(scores: Tensor, keep: int) -> Tensor:
-    """Indices, ascending, of the ``keep`` highest scores of shape (channels,); ties keep the lower index."""
-    order = torch.argsort(scores, descending=True, stable=True)
-    return torch.sort(order[:keep]).values
-
-
 def channel_axis(layer: nn.Module) -> int:
     """Dimension of a layer's input and output that its channels are in."""
     return -1 if isinstance(layer, nn.Linear) else 1

@@ -5,7 +5,6 @@ removed is decided by others; here every weight is cut once, and in the order in
 """
 
 import copy
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.errors import UserError
-from nisp.pruning.channels import Trace, Unfit, follow
+from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
 
 
@@ -23,12 +22,12 @@ from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
 class Anatomy:
     """A network's prunable groups in forward order, and what surgery needs to know to remove their channels.
 
-    labels  group name -> label (nisp.pruning.channels.Trace) of each channel
+    labels  group name -> label (nisp.pruning.channels.ChannelPass) of each channel
     """
 
     groups: tuple[Group, ...]
     labels: Mapping[str, np.ndarray]
-    trace: Trace
+    channels: ChannelPass
     example: Tensor
 
 
@@ -40,16 +39,16 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
     example = example[:1]
     with evaluating(model):
         try:
-            trace = follow(model, example)
+            channels = follow(model, example)
         except Unfit as error:
             raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from None
-    places = _places(trace)
+    places = _places(channels)
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for label, cuts in places.items():
         if any(dim == 0 for _, dim in cuts):
             alike[tuple((cut, len(indices)) for cut, indices in cuts.items())].append(label)
     if not alike:
-        reason, count = Counter(trace.reasons.values()).most_common(1)[0]
+        reason, count = Counter(channels.reasons.values()).most_common(1)[0]
         raise UserError(f"{type(model).__name__} has no channel that can be removed: of {count}, each {reason}")
     groups: list[Group] = []
     labels: dict[str, np.ndarray] = {}
@@ -57,17 +56,17 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
         group = _group(members, places, {group.name for group in groups})
         groups.append(group)
         labels[group.name] = np.array(members)
-    return Anatomy(tuple(groups), labels, trace, example)
+    return Anatomy(tuple(groups), labels, channels, example)
 
 
-def _places(trace: Trace) -> dict[int, dict[tuple[str, int], list[int]]]:
+def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:
     """Label that may be removed -> layer and dimension of its weight, in running order -> indices; labels in order."""
     places: dict[int, dict[tuple[str, int], list[int]]] = {}
-    for (name, dim), ids in trace.reads.items():
-        if isinstance(trace.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
+    for (name, dim), ids in channels.reads.items():
+        if isinstance(channels.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
             layer = name.rpartition(".")[0]
-            for index, label in enumerate(trace.labels[ids].tolist()):
-                if trace.movable[label]:
+            for index, label in enumerate(channels.labels[ids].tolist()):
+                if channels.movable[label]:
                     places.setdefault(label, {}).setdefault((layer, dim), []).append(index)
     return places
 
@@ -83,39 +82,26 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
     return Group(name, producers, consumers, len(members))
 
 
-def keep_plan(groups: tuple[Group, ...], ratio: float) -> dict[str, int]:
-    """Channels to keep in each group when ``ratio`` of them goes: rounded to the nearest, halves up, at least 1."""
-    return {group.name: channels_left(group.channels, ratio) for group in groups}
-
-
-def channels_left(channels: int, ratio: float, rounding: str = "nearest") -> int:
-    """Channels to keep when ``ratio`` of them goes, at least 1; ``rounding`` is nearest (halves up) or down.
-
-    The small constant is for products such as 50 * (1 - 0.1), which floating point puts just below 45.
-    """
-    return max(1, math.floor(channels * (1 - ratio) + (0.5 if rounding == "nearest" else 0) + 1e-9))
-
-
-def prune(model: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
+def prune(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``model`` that has only the ``kept`` channels (group name -> indices) of each group.
 
     UserError if the pruned shapes do not go through the network.
     """
     pruned = copy.deepcopy(model)
-    left = np.ones(len(parts.trace.movable), dtype=bool)
-    for name, channels in kept.items():
-        left[np.delete(parts.labels[name], channels.cpu().numpy())] = False
-    trace = Trace(pruned, parts.trace, left[parts.trace.labels])
+    left = np.ones(len(structure.channels.movable), dtype=bool)
+    for name, indices in kept.items():
+        left[np.delete(structure.labels[name], indices.cpu().numpy())] = False
+    channels = ChannelPass(pruned, structure.channels, left[structure.channels.labels])
     with evaluating(pruned):
         try:
-            trace.run(pruned, parts.example)
+            channels.run(pruned, structure.example)
         except Unfit as error:
             raise UserError(f"{type(model).__name__} cannot be pruned like this: {error}") from None
-    if trace.cuts.keys() != parts.trace.reads.keys():
+    if channels.cuts.keys() != structure.channels.reads.keys():
         raise UserError(f"{type(model).__name__} cannot be pruned like this: its layers would read other channels")
-    for (name, dim), indices in trace.cuts.items():
-        _cut(pruned, trace.names.twins[name], dim, torch.from_numpy(indices))
-    for (owner, attribute), sizes in trace.sizes.items():
+    for (name, dim), left_of in channels.cuts.items():
+        _cut(pruned, channels.names.twins[name], dim, torch.from_numpy(left_of))
+    for (owner, attribute), sizes in channels.sizes.items():
         module = pruned.get_submodule(owner)
         setattr(module, attribute, type(getattr(module, attribute))(sizes))
     for module in pruned.modules():
@@ -153,14 +139,14 @@ def _tell_size(module: nn.Module) -> None:
 
 @torch.no_grad()
 def removal_error(
-    model: nn.Module, pruned: nn.Module, parts: Anatomy, kept: Mapping[str, Tensor], images: Tensor
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Tensor
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
     In float64 and relative to the largest output: about 1e-15 if surgery removed just what it should.
     """
     masked = copy.deepcopy(model).double().eval()
-    for group in parts.groups:
+    for group in structure.groups:
         silence(masked, group, kept[group.name])
     expected = masked(images.double())
     difference = copy.deepcopy(pruned).double().eval()(images.double()) - expected

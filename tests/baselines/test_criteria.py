@@ -8,8 +8,9 @@ from torch import nn
 from baselines._greedy import removal_order
 from bench.suite import plugins
 from nisp.errors import UserError
-from nisp.pruning.contract import Consumer, Group, kept_channels, silence
+from nisp.pruning.contract import Consumer, Group, silence
 from nisp.pruning.sampling import sampled_rows
+from nisp.pruning.selection import kept_channels
 from tests.conftest import Grouped, build, problem
 
 UNFIT = {

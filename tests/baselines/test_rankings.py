@@ -16,8 +16,9 @@ from torch_pruning.pruner import importance
 from baselines.chip import independence
 from baselines.lasso import selection, system
 from baselines.obd_c import drawn_labels
-from nisp.pruning.contract import Consumer, Group, Producer, kept_channels, silence
+from nisp.pruning.contract import Consumer, Group, Producer, silence
 from nisp.pruning.sampling import sampled_rows
+from nisp.pruning.selection import kept_channels
 from tests.conftest import Grouped, build, problem
 
 NETS = [("lenet", None), ("resnet", 8)]
@@ -160,7 +161,8 @@ def test_hrank_of_maps_of_known_rank():
 
 def given_of(net, images):
     from nisp.pruning.contract import Problem
-    from nisp.pruning.surgery import anatomy, keep_plan
+    from nisp.pruning.selection import keep_plan
+    from nisp.pruning.surgery import anatomy
 
     groups = anatomy(net.eval(), images[:1]).groups
     return Problem(net, groups, keep_plan(groups, 0.5), images, torch.zeros(len(images), dtype=torch.long), "2", 0)

@@ -7,8 +7,8 @@ from torch import nn
 from bench.runs.table1 import network
 from bench.runs.variants import load_variants, variant_plan
 from benchmarks.table1_readings import NORMS, ROOT, described, readings, saved, shares
-from nisp.pruning.contract import kept_channels
 from nisp.pruning.multiplications import multiplications
+from nisp.pruning.selection import kept_channels
 from nisp.pruning.surgery import anatomy, prune
 
 VARIANTS = {v.name: v for v in load_variants(ROOT / "config/variants/table1.yaml").variants}

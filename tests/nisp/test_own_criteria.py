@@ -10,8 +10,9 @@ from torch import nn
 
 from nisp import inf_fs
 from nisp.errors import UserError
-from nisp.pruning.contract import Problem, kept_channels
-from nisp.pruning.surgery import anatomy, keep_plan
+from nisp.pruning.contract import Problem
+from nisp.pruning.selection import keep_plan, kept_channels
+from nisp.pruning.surgery import anatomy
 from tests.conftest import Grouped, build, problem
 
 

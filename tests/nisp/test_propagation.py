@@ -10,7 +10,8 @@ from torch import nn
 
 from nisp import propagate
 from nisp.errors import UserError
-from nisp.pruning.contract import Group, Producer, kept_channels
+from nisp.pruning.contract import Group, Producer
+from nisp.pruning.selection import kept_channels
 
 
 def dense(layer, shape):

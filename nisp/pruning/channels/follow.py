@@ -3,23 +3,23 @@
 import numpy as np
 from torch import Tensor, nn
 
-from nisp.pruning.channels.trace import Trace, Unfit
+from nisp.pruning.channels.passes import ChannelPass, Unfit
 
 SHARES = (0.5, 0.3)
 """Shares of the removable channels that go in the trials that must pass."""
 
 
-def follow(model: nn.Module, example: Tensor) -> Trace:
+def follow(model: nn.Module, example: Tensor) -> ChannelPass:
     """The first pass, with all channels fixed that trials found to be counted on.
 
     ``model`` must be in eval mode; ``example`` is one input. Unfit if it cannot be followed, or no end is found.
     """
-    first = Trace(model)
+    first = ChannelPass(model)
     first.run(model, example)
     rng = np.random.default_rng(0)
     shares = list(SHARES)
     while shares:
-        trial = Trace(model, first, _some(first, shares[0], rng))
+        trial = ChannelPass(model, first, _some(first, shares[0], rng))
         try:
             trial.run(model, example)
         except Unfit:
@@ -30,7 +30,7 @@ def follow(model: nn.Module, example: Tensor) -> Trace:
     return first
 
 
-def _some(first: Trace, share: float, rng: np.random.Generator) -> np.ndarray:
+def _some(first: ChannelPass, share: float, rng: np.random.Generator) -> np.ndarray:
     """Id -> is it left, when a share of the removable channels of each weight goes, but not all of any."""
     left = ~first.movable | (rng.random(len(first.movable)) > share)
     for (_, dim), ids in first.reads.items():

@@ -1,6 +1,8 @@
 """Tensors of channel ids, kept small: what is the same along a dimension is stored once, with stride 0."""
 
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,10 +15,28 @@ class Ids(torch.Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Hand the operation to the pass that is running."""
-        from nisp.pruning.channels.trace import active
-
         with torch._C.DisableTorchFunctionSubclass():
-            return active().apply(func, args, kwargs or {})
+            return _RUNNING[-1].apply(func, args, kwargs or {})
+
+
+class Follows(Protocol):
+    """A pass on channel ids."""
+
+    def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What becomes of an operation."""
+
+
+_RUNNING: list[Follows] = []
+
+
+@contextlib.contextmanager
+def following(channel_pass: Follows) -> Iterator[None]:
+    """While open, operations on ids go to ``channel_pass``."""
+    _RUNNING.append(channel_pass)
+    try:
+        yield
+    finally:
+        _RUNNING.pop()
 
 
 def wrapped(ids: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-Cut = tuple[str, int]
+WeightAxis = tuple[str, int]
 """A parameter's or buffer's name, and one of its dimensions."""
 
 Holder = tuple[str, str]
@@ -41,7 +41,7 @@ class Names:
         kinds = (nn.Linear, nn.modules.conv._ConvNd)
         return {name for name in self.twins if isinstance(self.owners[name], kinds) and name.endswith("weight")}
 
-    def cut_of(self, tensor: Tensor, dim: int) -> Cut | None:
+    def axis_of(self, tensor: Tensor, dim: int) -> WeightAxis | None:
         """Which dimension of which parameter ``dim`` of ``tensor`` is, if it is one or a view with the same order."""
         source = tensor if self.of(tensor) else tensor._base
         name = self.of(source)

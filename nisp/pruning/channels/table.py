@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_flatten, tree_map
 from nisp.pruning.channels.ids import Ids, fixed_ids, unique
 
 Rule = Callable[..., Any]
-"""Called as ``rule(trace, function, *args, **kwargs)`` with an operation's arguments; `Ids` stand for activations."""
+"""``rule(channels, function, *args, **kwargs)``: a pass, and an operation's arguments; `Ids` stand for activations."""
 
-RULES: dict[Any, Rule] = {}
+CHANNEL_RULES: dict[Any, Rule] = {}
 SHAPED: set[Rule] = set()
 """Rules of operations that may count on a number of channels."""
 
@@ -22,7 +22,7 @@ def rule(*functions: Any, shaped: bool = False) -> Callable[[Rule], Rule]:
     """Register the decorated rule for each of ``functions``; ``shaped`` ones may count on a number of channels."""
 
     def register(body: Rule) -> Rule:
-        RULES.update(dict.fromkeys(functions, body))
+        CHANNEL_RULES.update(dict.fromkeys(functions, body))
         if shaped:
             SHAPED.add(body)
         return body
@@ -36,11 +36,11 @@ def named(names: str) -> list[Any]:
     return [getattr(owner, name) for name in names.split() for owner in owners if hasattr(owner, name)]
 
 
-def opaque(trace: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+def opaque(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     """No rule: all channels that come in are fixed; the operation tells the shapes of what comes out."""
     inputs = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Ids)]
     for ids in inputs:
-        trace.fix(unique(ids), f"is read by {getattr(func, '__name__', func)}")
+        channels.fix(unique(ids), f"is read by {getattr(func, '__name__', func)}")
 
     def shape_only(value: Any) -> Any:
         if not isinstance(value, Tensor):

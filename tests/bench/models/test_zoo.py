@@ -7,8 +7,8 @@ from torch import nn
 from bench.models import classifier_name
 from bench.suite import plugins
 from nisp.errors import UserError
-from nisp.pruning.contract import kept_channels
-from nisp.pruning.surgery import anatomy, keep_plan, prune, removal_error
+from nisp.pruning.selection import keep_plan, kept_channels
+from nisp.pruning.surgery import anatomy, prune, removal_error
 
 ZOO = [
     ("cifarnet", None, 32, 145_578),

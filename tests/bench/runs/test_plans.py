@@ -12,7 +12,8 @@ from bench.suite.specs import PlanSpec
 from bench.training.evaluation import cost
 from nisp.errors import UserError
 from nisp.pruning.budgets import TOLERANCE, costs
-from nisp.pruning.surgery import anatomy, keep_plan, prune
+from nisp.pruning.selection import keep_plan
+from nisp.pruning.surgery import anatomy, prune
 from tests.conftest import build
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from nisp.errors import UserError
-from nisp.pruning.contract import kept_channels, silence
+from nisp.pruning.contract import silence
 from nisp.pruning.least_squares import RIDGE, RIDGES, least_squares, refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
+from nisp.pruning.selection import kept_channels
 from nisp.pruning.surgery import prune
 from tests.conftest import build, problem
 

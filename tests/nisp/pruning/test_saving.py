@@ -16,7 +16,8 @@ from nisp.errors import UserError
 from nisp.pruning.builders import build
 from nisp.pruning.graph_formats import save_onnx, save_program
 from nisp.pruning.saving import load_pruned, save_pruned
-from nisp.pruning.surgery import anatomy, keep_plan, prune
+from nisp.pruning.selection import keep_plan
+from nisp.pruning.surgery import anatomy, prune
 
 VIT = {
     "image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32,

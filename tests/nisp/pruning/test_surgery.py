@@ -6,8 +6,8 @@ from torch import nn
 
 from bench.models import classifier_name
 from bench.training.evaluation import cost
-from nisp.pruning.contract import kept_channels
-from nisp.pruning.surgery import anatomy, keep_plan, prune, removal_error
+from nisp.pruning.selection import keep_plan, kept_channels
+from nisp.pruning.surgery import anatomy, prune, removal_error
 from tests.conftest import EMBEDDED, build
 
 

@@ -12,34 +12,34 @@ from nisp.pruning.channels.table import named, opaque, rule
 
 
 @rule(F.linear)
-def _linear(trace: Any, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    name = _layer(trace, input, weight, bias, nn.Linear)
+def _linear(channels: Any, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    name = _layer(channels, input, weight, bias, nn.Linear)
     if name is None:
-        return opaque(trace, func, input, weight, bias)
-    if trace.mixes_positions((name, 1), input, -1):
+        return opaque(channels, func, input, weight, bias)
+    if channels.mixes_positions((name, 1), input, -1):
         return wrapped(input.narrow(-1, 0, 1).expand(*input.shape[:-1], weight.size(0)))
-    trace.read((name, 1), trace.column(input, -1))
-    return wrapped(_written(trace, name, weight, bias, input.device).expand(*input.shape[:-1], -1))
+    channels.read((name, 1), channels.column(input, -1))
+    return wrapped(_written(channels, name, weight, bias, input.device).expand(*input.shape[:-1], -1))
 
 
-def _layer(trace: Any, input: Any, weight: Any, bias: Any, kind: type | tuple[type, ...]) -> str | None:
+def _layer(channels: Any, input: Any, weight: Any, bias: Any, kind: type | tuple[type, ...]) -> str | None:
     """The weight's name, if it and the bias are parameters of a layer of that kind."""
-    name = trace.names.of(weight)
-    if not isinstance(input, Ids) or name is None or not isinstance(trace.names.owners[name], kind):
+    name = channels.names.of(weight)
+    if not isinstance(input, Ids) or name is None or not isinstance(channels.names.owners[name], kind):
         return None
-    return None if bias is not None and trace.names.of(bias) is None else name
+    return None if bias is not None and channels.names.of(bias) is None else name
 
 
-def _written(trace: Any, name: str, weight: Tensor, bias: Tensor | None, device: torch.device) -> Tensor:
-    ids = trace.write(name, weight.size(0))
+def _written(channels: Any, name: str, weight: Tensor, bias: Tensor | None, device: torch.device) -> Tensor:
+    ids = channels.write(name, weight.size(0))
     if bias is not None:
-        trace.read((trace.names.of(bias), 0), ids)
+        channels.read((channels.names.of(bias), 0), ids)
     return torch.from_numpy(ids).to(device)
 
 
 @rule(F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d)
 def _convolution(
-    trace: Any,
+    channels: Any,
     func: Any,
     input: Tensor,
     weight: Tensor,
@@ -50,25 +50,25 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     """Parts (``groups``) lose the same channels each; a depthwise convolution writes the channels that it reads."""
-    name = _layer(trace, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
+    name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
     if name is None:
-        return opaque(trace, func, input, weight, bias, stride, padding, dilation, groups)
-    row = trace.column(input, 1)
+        return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
+    row = channels.column(input, 1)
     if groups > 1 and weight.size(1) == 1:
         ids = row.repeat(weight.size(0) // groups)
-        trace.read((name, 0), ids)
+        channels.read((name, 0), ids)
         if bias is not None:
-            trace.read((trace.names.of(bias), 0), ids)
+            channels.read((channels.names.of(bias), 0), ids)
         written = torch.from_numpy(ids).to(input.device)
     else:
         parts = row.reshape(groups, -1)
         for part in parts[1:]:
-            trace.tie(parts[0], part)
-        trace.read((name, 1), parts[0])
-        written = _written(trace, name, weight, bias, input.device)
+            channels.tie(parts[0], part)
+        channels.read((name, 1), parts[0])
+        written = _written(channels, name, weight, bias, input.device)
         outputs = written.cpu().numpy().reshape(groups, -1)
         for part in outputs[1:]:
-            trace.tie(outputs[0], part)
+            channels.tie(outputs[0], part)
     probe = func(
         torch.empty(1, 1, *input.shape[2:], device="meta"),
         torch.empty(1, 1, *weight.shape[2:], device="meta"), None, stride, padding, dilation,
@@ -87,7 +87,7 @@ def _spread(row: Tensor, input: Tensor, probe: Tensor) -> Tensor:
     "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d interpolate "
     "upsample"
 ))  # fmt: skip
-def _pooled(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-    row = torch.from_numpy(trace.column(input, 1)).to(input.device)
+def _pooled(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+    row = torch.from_numpy(channels.column(input, 1)).to(input.device)
     probe = func(torch.zeros(1, 1, *input.shape[2:], device=input.device), *args, **kwargs)
     return tree_map(lambda out: _spread(row, input, out), probe)

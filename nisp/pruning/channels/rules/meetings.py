@@ -16,14 +16,14 @@ from nisp.pruning.channels.table import named, opaque, rule
     "add add_ sub sub_ subtract mul mul_ multiply div div_ divide true_divide maximum minimum rsub __add__ __radd__ "
     "__iadd__ __sub__ __rsub__ __isub__ __mul__ __rmul__ __imul__ __truediv__ __rtruediv__ __itruediv__ __div__"
 ))  # fmt: skip
-def _combined(trace: Any, func: Any, input: Any, other: Any, **kwargs: Any) -> Any:
+def _combined(channels: Any, func: Any, input: Any, other: Any, **kwargs: Any) -> Any:
     if isinstance(input, Ids) and isinstance(other, Ids):
-        return _tied(trace, input, other)
+        return _tied(channels, input, other)
     ids, rest = (input, other) if isinstance(input, Ids) else (other, input)
-    return trace.meet(ids, rest) if isinstance(rest, Tensor) and rest.dim() else ids
+    return channels.meet(ids, rest) if isinstance(rest, Tensor) and rest.dim() else ids
 
 
-def _tied(trace: Any, one: Tensor, other: Tensor) -> Tensor:
+def _tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
     """Two activations meet; one that is spread along the other's channels has no channels there to tie."""
     shape = torch.broadcast_shapes(one.shape, other.shape)
     one, other = (t.reshape(*[1] * (len(shape) - t.dim()), *t.shape) for t in (one, other))
@@ -32,7 +32,7 @@ def _tied(trace: Any, one: Tensor, other: Tensor) -> Tensor:
         for a, b in ((one, other), (other, one))
     )
     if spread and spread_other:
-        trace.fix(np.concatenate([unique(one), unique(other)]), "is crossed with other channels")
+        channels.fix(np.concatenate([unique(one), unique(other)]), "is crossed with other channels")
         return fixed_ids(shape, one.device)
     one, other = one.expand(shape), other.expand(shape)
     if spread or spread_other:
@@ -42,33 +42,33 @@ def _tied(trace: Any, one: Tensor, other: Tensor) -> Tensor:
     for d in same:
         small, small_other = small.narrow(d, 0, 1), small_other.narrow(d, 0, 1)
     if not torch.equal(small, small_other):
-        trace.tie(small.flatten().cpu().numpy(), small_other.flatten().cpu().numpy())
+        channels.tie(small.flatten().cpu().numpy(), small_other.flatten().cpu().numpy())
     return wrapped(torch.where(small != 0, small, small_other).expand(shape))
 
 
 @rule(torch.where, Tensor.where)
-def _where(trace: Any, func: Any, *args: Any) -> Any:
+def _where(channels: Any, func: Any, *args: Any) -> Any:
     if len(args) != 3 or not all(isinstance(value, Ids) for value in args[1:]) or isinstance(args[0], Ids):
-        return opaque(trace, func, *args)
-    return _tied(trace, args[1], args[2])
+        return opaque(channels, func, *args)
+    return _tied(channels, args[1], args[2])
 
 
 @rule(*named("softmax log_softmax cumsum normalize glu logsumexp"))
-def _along(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _along(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Mixes values along one dimension, and keeps the shape."""
     dim = kwargs.get("dim", next((a for a in args if isinstance(a, int)), None))
     if func is F.normalize:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 1)
     if dim is None or varies(input, dim) or func in (F.glu, torch.logsumexp, Tensor.logsumexp):
-        return opaque(trace, func, input, *args, **kwargs)
+        return opaque(channels, func, input, *args, **kwargs)
     return input
 
 
 @rule(*named("mean sum amax amin max min var std var_mean std_mean prod norm any all"))
-def _reduced(trace: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+def _reduced(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """A sum or the like along some dimensions; channels along these are fixed."""
     if args and isinstance(args[0], Tensor):
-        return _combined(trace, func, input, *args, **kwargs)
+        return _combined(channels, func, input, *args, **kwargs)
     dims = kwargs.get("dim", kwargs.get("axis", args[0] if args and not isinstance(args[0], float | str) else None))
     if func in (Tensor.norm, torch.norm):
         dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
@@ -76,7 +76,7 @@ def _reduced(trace: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> An
     dims = [d % input.dim() for d in dims]
     probe = func(torch.zeros(input.shape, device="meta"), *args, **kwargs)
     if any(varies(input, d) for d in dims):
-        trace.fix(unique(input), f"is summed up by {getattr(func, '__name__', func)}")
+        channels.fix(unique(input), f"is summed up by {getattr(func, '__name__', func)}")
         return tree_map(lambda out: fixed_ids(out.shape, input.device), probe)
     small = input.as_subclass(Tensor)
     for d in dims:
@@ -87,7 +87,7 @@ def _reduced(trace: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> An
 
 
 @rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
-def _matmul(trace: Any, func: Any, input: Any, other: Any) -> Tensor:
+def _matmul(channels: Any, func: Any, input: Any, other: Any) -> Tensor:
     """Positions mixed by weights that have no channels keep the channels; anything else is fixed."""
     if isinstance(input, Ids) and isinstance(other, Ids) and min(input.dim(), other.dim()) >= 2:
         shape = torch.matmul(torch.empty(input.shape, device="meta"), torch.empty(other.shape, device="meta")).shape
@@ -95,12 +95,14 @@ def _matmul(trace: Any, func: Any, input: Any, other: Any) -> Tensor:
             return wrapped(other.narrow(-2, 0, 1).expand(shape))
         if not compressed(other).any() and not varies(input, -1):
             return wrapped(input.narrow(-1, 0, 1).expand(shape))
-    return opaque(trace, func, input, other)
+    return opaque(channels, func, input, other)
 
 
 @rule(F.scaled_dot_product_attention)
-def _attention(trace: Any, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _attention(
+    channels: Any, func: Any, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
     if not all(isinstance(t, Ids) for t in (query, key, value)) or varies(value, -2):
-        return opaque(trace, func, query, key, value, *args, **kwargs)
-    trace.fix(np.concatenate([unique(query), unique(key)]), "are multiplied by attention")
+        return opaque(channels, func, query, key, value, *args, **kwargs)
+    channels.fix(np.concatenate([unique(query), unique(key)]), "are multiplied by attention")
     return wrapped(value.narrow(-2, 0, 1).expand(*query.shape[:-1], value.size(-1)))

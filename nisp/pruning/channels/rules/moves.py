@@ -18,12 +18,12 @@ from nisp.pruning.channels.table import named, opaque, rule
     "swapdims t pixel_shuffle pixel_unshuffle ravel view_as reshape_as broadcast_to channel_shuffle "
     "index_select diagonal"
 ), shaped=True)  # fmt: skip
-def _moved(trace: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+def _moved(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     return tree_map(wrapped, func(*args, **kwargs))
 
 
 @rule(*named("view reshape unflatten"), shaped=True)
-def _reshaped(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _reshaped(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Channels that are dealt out to equal parts go from every part alike."""
     if func is Tensor.view and args and not isinstance(args[0], torch.dtype):
         func = Tensor.reshape  # ids may lie in memory other than the activation
@@ -34,35 +34,35 @@ def _reshaped(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
         if dim < output.dim() - 1 and output.size(dim) not in (1, input.size(dim)) and varies(input, dim):
             parts = output.size(dim)
             if input.size(dim) % parts == 0:
-                row = trace.column(input, dim).reshape(parts, -1)
+                row = channels.column(input, dim).reshape(parts, -1)
                 for part in row[1:]:
-                    trace.tie(row[0], part)
+                    channels.tie(row[0], part)
     return output
 
 
 @rule(*named("split split_with_sizes"), shaped=True)
-def _split(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _split(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Parts of given sizes; where a module holds these, they shrink with the channels."""
     sizes, *rest = args if args else [kwargs.pop(name) for name in tuple(kwargs) if name.startswith("split_size")]
     if isinstance(sizes, list | tuple):
         dim = kwargs.get("dim", rest[0] if rest else 0)
-        sizes = trace.sizes_left(sizes, input, dim)
+        sizes = channels.sizes_left(sizes, input, dim)
     return tree_map(wrapped, func(input, sizes, *rest, **kwargs))
 
 
 @rule(*named("chunk"), shaped=True)
-def _chunk(trace: Any, func: Any, input: Tensor, chunks: int, dim: int = 0) -> Any:
+def _chunk(channels: Any, func: Any, input: Tensor, chunks: int, dim: int = 0) -> Any:
     """Equal parts stay equal: channels go from every part alike."""
     parts = func(input, chunks, dim)
     if varies(input, dim) and len({part.size(dim) for part in parts}) == 1:
-        rows = [trace.column(wrapped(part), dim) for part in parts]
+        rows = [channels.column(wrapped(part), dim) for part in parts]
         for row in rows[1:]:
-            trace.tie(rows[0], row)
+            channels.tie(rows[0], row)
     return tree_map(wrapped, parts)
 
 
 @rule(*named("cat concat concatenate"), shaped=True)
-def _joined(trace: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0, **kwargs: Any) -> Tensor:
+def _joined(channels: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0, **kwargs: Any) -> Tensor:
     """Tensors that do not depend on the input have no channels."""
     dim = kwargs.get("axis", dim)
     parts = [t if isinstance(t, Ids) else fixed_ids(t.shape, t.device) for t in tensors]
@@ -79,13 +79,15 @@ def _joined(trace: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0, **kw
 
 
 @rule(*named("stack"))
-def _stacked(trace: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def _stacked(channels: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     parts = [t if isinstance(t, Ids) else fixed_ids(t.shape, t.device) for t in tensors]
     return wrapped(torch.stack([t.as_subclass(Tensor) for t in parts], dim))
 
 
 @rule(F.pad)
-def _padded(trace: Any, func: Any, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Any:
+def _padded(
+    channels: Any, func: Any, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None
+) -> Any:
     """Padding belongs to the channel it stands beside; new channels are fixed."""
     output = input.as_subclass(Tensor)
     for index in range(len(pad) // 2):
@@ -93,7 +95,7 @@ def _padded(trace: Any, func: Any, input: Tensor, pad: Sequence[int], mode: str 
         dim = input.dim() - 1 - index
         if (before or after) and varies(input, dim):
             if mode != "constant":
-                return opaque(trace, func, input, pad, mode, value)
+                return opaque(channels, func, input, pad, mode, value)
             output = F.pad(output, [0, 0] * index + [before, after])
         elif before or after:
             shape = list(output.shape)

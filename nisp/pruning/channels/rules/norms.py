@@ -9,27 +9,29 @@ from nisp.pruning.channels.table import named, rule
 
 
 @rule(*named("batch_norm instance_norm"))
-def normalised_by_channel(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def normalised_by_channel(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """Each channel with its own statistics and parameters, which go with it."""
-    row = trace.column(input, 1)
+    row = channels.column(input, 1)
     for tensor in [*args, *kwargs.values()]:
         if isinstance(tensor, Tensor):
-            name = trace.names.of(tensor)
+            name = channels.names.of(tensor)
             if name is None:
-                trace.fix(row, "meets a tensor that is no parameter")
+                channels.fix(row, "meets a tensor that is no parameter")
             else:
-                trace.read((name, 0), row)
+                channels.read((name, 0), row)
     return input
 
 
 @rule(*named("layer_norm rms_norm"))
-def _normalised_together(trace: Any, func: Any, input: Tensor, normalized_shape: Any, *args: Any, **kw: Any) -> Tensor:
+def _normalised_together(
+    channels: Any, func: Any, input: Tensor, normalized_shape: Any, *args: Any, **kw: Any
+) -> Tensor:
     if any(varies(input, d) for d in range(-len(normalized_shape), 0)):
-        trace.fix(unique(input), "is normalised together with other channels")
+        channels.fix(unique(input), "is normalised together with other channels")
     return input
 
 
 @rule(*named("group_norm"))
-def _normalised_in_groups(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    trace.fix(unique(input), "is normalised together with other channels")
+def _normalised_in_groups(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    channels.fix(unique(input), "is normalised together with other channels")
     return input

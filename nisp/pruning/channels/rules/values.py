@@ -15,23 +15,23 @@ from nisp.pruning.channels.table import named, opaque, rule
     "size dim numel stride is_contiguous is_complex is_sparse ndimension element_size __len__ __hash__ __repr__ "
     "get_device nelement"
 ))  # fmt: skip
-def _plain(trace: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+def _plain(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     return func(*args, **kwargs)
 
 
 @rule(Tensor.dtype.__get__)  # type: ignore[attr-defined]
-def _dtype(trace: Any, func: Any, input: Tensor) -> torch.dtype:
+def _dtype(channels: Any, func: Any, input: Tensor) -> torch.dtype:
     return torch.get_default_dtype()
 
 
 @rule(*named("is_floating_point"))
-def _is_floating_point(trace: Any, func: Any, input: Tensor) -> bool:
+def _is_floating_point(channels: Any, func: Any, input: Tensor) -> bool:
     return True
 
 
 @rule(*named("zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones new_full new_empty "
              "new_tensor"))  # fmt: skip
-def _constant(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def _constant(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return func(torch.zeros(input.shape, device=input.device), *args, **kwargs)
 
 
@@ -43,13 +43,13 @@ def _constant(trace: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
     "local_response_norm nan_to_num round floor ceil sign erf log1p hardshrink softshrink threshold tanhshrink "
     "__neg__ __pow__ __abs__ positive"
 ))  # fmt: skip
-def _alike(trace: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+def _alike(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """Each value by itself; local response norm looks at neighbours too, so there removal is not exact."""
     if any(isinstance(leaf, Tensor) and leaf.dim() for leaf in tree_flatten((args, kwargs))[0]):
-        return opaque(trace, func, input, *args, **kwargs) if func is not Tensor.type_as else input
+        return opaque(channels, func, input, *args, **kwargs) if func is not Tensor.type_as else input
     return input
 
 
 @rule(F.prelu, torch.prelu, Tensor.prelu)
-def _prelu(trace: Any, func: Any, input: Tensor, weight: Tensor) -> Tensor:
-    return input if weight.numel() == 1 else normalised_by_channel(trace, func, input, weight)
+def _prelu(channels: Any, func: Any, input: Tensor, weight: Tensor) -> Tensor:
+    return input if weight.numel() == 1 else normalised_by_channel(channels, func, input, weight)

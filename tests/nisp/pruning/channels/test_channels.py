@@ -12,8 +12,8 @@ import torchvision
 from torch import nn
 
 from nisp.errors import UserError
-from nisp.pruning.contract import kept_channels
-from nisp.pruning.surgery import anatomy, keep_plan, prune, removal_error
+from nisp.pruning.selection import keep_plan, kept_channels
+from nisp.pruning.surgery import anatomy, prune, removal_error
 from tests.conftest import EMBEDDED, build
 
 

@@ -18,16 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor, nn
 from torch.overrides import resolve_name
 from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
-from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, unique, varies
-from nisp.pruning.channels.names import Cut, Holder, Names
-from nisp.pruning.channels.table import RULES, SHAPED, opaque
+from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
+from nisp.pruning.channels.names import Holder, Names, WeightAxis
+from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
 
 FIXED = 0
 """The id of values that no removable channel wrote."""
@@ -42,7 +40,7 @@ class Unfit(Exception):
     """Pruned shapes do not go through an operation of the network; the channels in question have been fixed."""
 
 
-class Trace:
+class ChannelPass:
     """One pass on ids. Without ``kept`` it is the first, which finds ties and cuts.
 
     With ``kept`` (for each id of the pass ``first``: is it left?) only what is left flows, and the pass checks that
@@ -55,13 +53,13 @@ class Trace:
     sizes    where a module holds sizes of parts -> what is left of them
     """
 
-    def __init__(self, model: nn.Module, first: "Trace | None" = None, kept: np.ndarray | None = None) -> None:
+    def __init__(self, model: nn.Module, first: "ChannelPass | None" = None, kept: np.ndarray | None = None) -> None:
         self.first, self.kept = first, kept
         self.names = Names(model)
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
-        self.reads: dict[Cut, np.ndarray] = {}
-        self.cuts: dict[Cut, np.ndarray] = {}
+        self.reads: dict[WeightAxis, np.ndarray] = {}
+        self.cuts: dict[WeightAxis, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
         self.reasons: dict[int, str] = {}
         self.count = FIXED
@@ -93,32 +91,27 @@ class Trace:
             self._settle()
 
     def _forward(self, model: nn.Module, example: Tensor) -> None:
-        _ACTIVE.append(self)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), following(self):
                 outputs = model(fixed_ids(example.shape, example.device))
         except FAILURES as error:
             if self.first is not None:
                 with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
                     self._blame()
             raise Unfit(f"{resolve_name(self.trail[-1])}: {error}" if self.trail else str(error)) from error
-        finally:
-            _ACTIVE.pop()
         for leaf in tree_flatten(outputs)[0]:
             if isinstance(leaf, Ids):
                 self.fix(unique(leaf.as_subclass(Tensor)), "is an output of the network")
 
     def _settle(self) -> None:
         """Label ids that are tied alike, and note which labels may be removed."""
-        pairs = np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]).T
-        graph = coo_array((np.ones(pairs.shape[1]), tuple(pairs)), shape=(self.count + 1, self.count + 1))
-        self.labels = connected_components(graph, directed=False)[1]
+        self.labels = _components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The rule of one operation."""
-        body = RULES.get(func)
+        body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
         site = _site() if body in SHAPED else None
@@ -175,7 +168,7 @@ class Trace:
             self.fix(np.unique(rows[:, mixed]), "shares a place with other channels")
         return np.where(mixed, FIXED, rows[0])
 
-    def mixes_positions(self, cut: Cut, ids: Tensor, dim: int) -> bool:
+    def mixes_positions(self, cut: WeightAxis, ids: Tensor, dim: int) -> bool:
         """Whether a layer that reads along ``dim`` finds one channel there, while the channels lie along another."""
         if self.first is not None:
             return cut not in self.first.reads
@@ -194,7 +187,7 @@ class Trace:
             self.count += count
         return self.reads[cut]
 
-    def read(self, cut: Cut, ids: np.ndarray) -> None:
+    def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """The indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
         if self.first is None:
             if cut in self.reads:
@@ -220,7 +213,7 @@ class Trace:
             return fixed_ids(torch.broadcast_shapes(ids.shape, tensor.shape), ids.device)
         for d in range(-tensor.dim(), 0):
             if tensor.size(d) > 1 and (self._known(tensor, d) or varies(ids, d)):
-                cut = self.names.cut_of(tensor, d)
+                cut = self.names.axis_of(tensor, d)
                 if cut is None:
                     self.fix(self.column(ids, d), "meets a tensor that is no parameter")
                 else:
@@ -243,11 +236,28 @@ class Trace:
 
     def _known(self, tensor: Tensor, dim: int) -> bool:
         """Whether the first pass found ``dim`` of a tensor to go along with channels."""
-        return self.first is not None and tensor.size(dim) > 1 and self.names.cut_of(tensor, dim) in self.first.reads
+        return self.first is not None and tensor.size(dim) > 1 and self.names.axis_of(tensor, dim) in self.first.reads
 
     def _kept(self, ids: np.ndarray) -> np.ndarray:
         assert self.kept is not None
         return self.kept[ids]
+
+
+def _components(count: int, pairs: np.ndarray) -> np.ndarray:
+    """Label of each of ``count`` nodes: those that ``pairs``, shape (m, 2), connect have the same, from 0 on.
+
+    Every node points to a smaller one of its component, or to itself; pointers are shortened until all point to the
+    smallest (Shiloach and Vishkin 1982).
+    """
+    root = np.arange(count)
+    first, second = pairs.T
+    while True:
+        low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
+        if (low == high).all():
+            return np.unique(root, return_inverse=True)[1]
+        np.minimum.at(root, high, low)
+        while (root != root[root]).any():
+            root = root[root]
 
 
 def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
@@ -258,14 +268,6 @@ def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
     places = np.empty(len(ids), dtype=np.int64)
     places[ours] = theirs
     return places
-
-
-_ACTIVE: list[Trace] = []
-
-
-def active() -> Trace:
-    """The pass that is running."""
-    return _ACTIVE[-1]
 
 
 def _site() -> tuple[str, int]:
