@@ -6,8 +6,8 @@ import torch
 import yaml
 from torch import nn
 
+from bench.runs.size import size_of
 from bench.suite import plugins
-from bench.training.evaluation import cost
 
 FILE = Path("config/costs.yaml")
 SIDES = {
@@ -37,7 +37,7 @@ def measured() -> dict[str, dict[str, float]]:
                 model = plugins.load(plugins.MODELS, family).build(depth, channels, side, classes).eval()
                 label = family if depth is None else f"{family}-{depth}"
                 example = torch.zeros(1, channels, side, side)
-                size = cost(model, example)
+                size = size_of(model, example)
                 counts = {"macs": size.macs, "params": size.params, "activations": activations(model, example)}
                 found[f"{label}@{side}"] = {name: count / 1e6 for name, count in counts.items()}
     return found

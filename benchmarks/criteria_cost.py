@@ -12,8 +12,8 @@ import time
 
 import torch
 
-from bench.models import classifier_name
 from bench.suite import plugins
+from nisp.network import final_layers
 from nisp.pruning.contract import Problem
 from nisp.pruning.selection import keep_plan
 from nisp.pruning.surgery import anatomy
@@ -50,7 +50,15 @@ def _problem(images: int) -> Problem:
     groups = anatomy(model, torch.zeros(1, 1, 28, 28)).groups
     plan = keep_plan(groups, 0.5)
     labels = torch.randint(10, (images,))
-    return Problem(model, groups, plan, torch.randn(images, 1, 28, 28), labels, classifier_name(model), seed=0)
+    return Problem(
+        model,
+        groups,
+        plan,
+        torch.randn(images, 1, 28, 28),
+        labels,
+        next(iter(final_layers(model, torch.zeros(1, 1, 28, 28)))),
+        seed=0,
+    )
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from bench.data.digits import load
-from bench.models import classifier_name
 from nisp.pruning.contract import Problem
 from nisp.pruning.selection import keep_plan
 from nisp.pruning.surgery import anatomy
@@ -53,6 +52,11 @@ class Grouped(torch.nn.Module):
         x = torch.relu(self.parts(torch.relu(self.first(x))))
         x = torch.relu(self.norm(self.depthwise(x)))
         return self.classifier(torch.relu(self.last(x)).mean((2, 3)))
+
+
+def classifier_name(model):
+    """The last linear layer."""
+    return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)][-1]
 
 
 def problem(model, dataset, ratio=0.5, seed=0, count=64):

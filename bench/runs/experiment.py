@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from bench.data import Dataset, Split
-from bench.models import classifier_name
 from bench.runs.plans import channels_to_keep
+from bench.runs.size import Size, size_of
+from bench.runs.ware import ware_of
 from bench.suite.specs import PlanSpec
-from bench.training import evaluation as measure
+from bench.training import evaluation
 from bench.training.loop import Epoch, Recipe, recalibrate, reinitialise, train
 from bench.training.recoveries import Recovery, epochs_of
+from nisp.network import final_layers
 from nisp.pruning.contract import Criterion, Problem, Scores, silence
 from nisp.pruning.least_squares import Refit, least_squares, surviving_inputs
 from nisp.pruning.selection import kept_channels
-from nisp.pruning.surgery import Anatomy, anatomy, prune, removal_error
+from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
 
 Ranking = Callable[[Tensor], Tensor]
 """Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
@@ -40,7 +42,7 @@ class Base:
     importance: Tensor
     top1: float
     top5: float
-    cost: measure.Cost
+    size: Size
     outputs: Tensor
     responses: Tensor
 
@@ -96,19 +98,19 @@ class Result:
 def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
     """Measure a trained network once."""
     model.eval()
-    classifier = classifier_name(model)
-    outputs = measure.logits(model, dataset.test.images)
+    classifier, *_ = final_layers(model, dataset.example)
+    outputs = evaluation.logits(model, dataset.test.images)
     return Base(
         model=model,
         dataset=dataset,
         anatomy=anatomy(model, dataset.example),
         classifier=classifier,
-        importance=ranking(measure.final_responses(model, dataset.train.images[:RANKED_IMAGES], classifier)),
-        top1=measure.accuracy(outputs, dataset.test.labels),
-        top5=measure.top5(outputs, dataset.test.labels),
-        cost=measure.cost(model, dataset.example),
+        importance=ranking(evaluation.classifier_inputs(model, dataset.train.images[:RANKED_IMAGES], classifier)),
+        top1=evaluation.accuracy(outputs, dataset.test.labels),
+        top5=evaluation.top5(outputs, dataset.test.labels),
+        size=size_of(model, dataset.example),
         outputs=outputs,
-        responses=measure.final_responses(model, dataset.validation.images, classifier),
+        responses=evaluation.classifier_inputs(model, dataset.validation.images, classifier),
     )
 
 
@@ -130,36 +132,36 @@ def run(base: Base, method: Method, protocol: Protocol, cut: Cut, seed: int, che
         recalibrate(recalibrated, calibration.images)
         if step == method.steps:
             outputs = {
-                "none": measure.logits(stage.model, data.test.images),
-                "recalibrate": measure.logits(recalibrated, data.test.images),
+                "none": evaluation.logits(stage.model, data.test.images),
+                "recalibrate": evaluation.logits(recalibrated, data.test.images),
             }
             ware = _ware(base, recalibrated, stage.kept)
         model = stage.model if method.recovery == "none" else recalibrated
-        size = measure.cost(model, data.example)
-        macs_ratio = base.cost.macs / size.macs
+        size = size_of(model, data.example)
+        macs_ratio = base.size.macs / size.macs
         epochs, factor = _recover(model, base, method, protocol, macs_ratio, step, seed, checkpoint)
         curve += [replace(epoch, epoch=epoch.epoch + len(curve) - bool(curve)) for epoch in epochs[bool(curve) :]]
         stage = replace(stage, model=model)
     if method.recovery not in outputs:
-        outputs[method.recovery] = measure.logits(model, data.test.images)
+        outputs[method.recovery] = evaluation.logits(model, data.test.images)
     final = outputs[method.recovery]
     row = {
         "top1_base": base.top1,
-        "top1_pruned": measure.accuracy(outputs["none"], data.test.labels),
-        "top1_recalibrated": measure.accuracy(outputs["recalibrate"], data.test.labels),
-        "top1_final": measure.accuracy(final, data.test.labels),
+        "top1_pruned": evaluation.accuracy(outputs["none"], data.test.labels),
+        "top1_recalibrated": evaluation.accuracy(outputs["recalibrate"], data.test.labels),
+        "top1_final": evaluation.accuracy(final, data.test.labels),
         "top5_base": base.top5,
-        "top5_final": measure.top5(final, data.test.labels),
-        "macs_base": base.cost.macs,
+        "top5_final": evaluation.top5(final, data.test.labels),
+        "macs_base": base.size.macs,
         "macs": size.macs,
-        "params_base": base.cost.params,
+        "params_base": base.size.params,
         "params": size.params,
         "score_seconds": stage.score_seconds,
         "ware": ware,
-        "agreement_top1": measure.accuracy(final, base.outputs.argmax(1)),
-        "agreement_top5": measure.top5(base.outputs, final.argmax(1)),
+        "agreement_top1": evaluation.accuracy(final, base.outputs.argmax(1)),
+        "agreement_top5": evaluation.top5(base.outputs, final.argmax(1)),
         "removal_error": stage.removal_error,
-        "val_top1_final": measure.top1(model, data.validation),
+        "val_top1_final": evaluation.top1(model, data.validation),
         "learning_rate_factor": factor,
     }
     return Result(row, curve, stage.refits, goal, model)
@@ -201,7 +203,7 @@ def _removed(
         scores = method.criterion(problem, **method.options)
         seconds = time.perf_counter() - start
     chosen = {name: kept_channels(scores[name].cpu(), count) for name, count in keep.items()}
-    pruned = prune(model, parts, chosen)
+    pruned = remove_channels(model, parts, chosen)
     error = removal_error(model, pruned, parts, chosen, calibration.images[:4])
     refits: list[Refit] = []
     if method.reconstruction == "least_squares":
@@ -211,7 +213,7 @@ def _removed(
         validation = base.dataset.validation.images[: len(calibration.labels)]
         images = validation if isinstance(validation, Tensor) else validation[torch.arange(len(validation))]
         refits = least_squares(model, silenced, parts.groups, chosen, calibration.images, images, seed)
-        pruned = prune(silenced, parts, chosen)
+        pruned = remove_channels(silenced, parts, chosen)
     return _Stage(
         model=pruned,
         kept={name: stage.kept[name][indices] for name, indices in chosen.items()},
@@ -254,7 +256,7 @@ def _recover(
         tuned = replace(recipe, epochs=epochs, learning_rate=protocol.base.learning_rate * factor)
         state = checkpoint.with_name(f"{checkpoint.name}.{step}.{factor:g}") if checkpoint else None
         curve = train(candidate, base.dataset, tuned, seed, checkpoint=state)
-        tried.append((measure.top1(candidate, base.dataset.validation), -factor, curve, candidate))
+        tried.append((evaluation.top1(candidate, base.dataset.validation), -factor, curve, candidate))
     _, factor, curve, best = max(tried, key=lambda each: each[:2])
     model.load_state_dict(best.state_dict())
     return curve, -factor
@@ -271,5 +273,5 @@ def recovery_recipe(recovery: Recovery, protocol: Protocol, macs_ratio: float) -
 def _ware(base: Base, model: nn.Module, kept: Mapping[str, Tensor]) -> float:
     """WARE on validation images over the final responses that were kept."""
     units = surviving_inputs(base.classifier, base.anatomy.groups, kept)
-    pruned = measure.final_responses(model, base.dataset.validation.images, base.classifier)
-    return measure.ware(base.responses[:, units], pruned, base.importance[units])
+    pruned = evaluation.classifier_inputs(model, base.dataset.validation.images, base.classifier)
+    return ware_of(base.responses[:, units], pruned, base.importance[units])

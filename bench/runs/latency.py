@@ -10,10 +10,10 @@ from bench.runs.plans import channels_to_keep
 from bench.runs.progress import Progress
 from bench.runs.records import Store, records_of
 from bench.runs.stored_tensors import load_dataset
+from bench.runs.timing import latencies_ms
 from bench.suite.schema import Suite
 from bench.training.devices import device
-from bench.training.evaluation import latencies_ms
-from nisp.pruning.surgery import Anatomy, anatomy, prune
+from nisp.pruning.surgery import Anatomy, anatomy, remove_channels
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
@@ -51,7 +51,7 @@ def _timed(
     """The latency columns of runs.csv for each shape (group name and channels to keep)."""
     models = [base]
     for shape in shapes:
-        models.append(prune(base, parts, {name: torch.arange(keep) for name, keep in shape}))
+        models.append(remove_channels(base, parts, {name: torch.arange(keep) for name, keep in shape}))
     one, *pruned_one = latencies_ms(models, parts.example, 1)
     large, *pruned_large = latencies_ms(models, parts.example, batch)
     return [

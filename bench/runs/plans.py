@@ -4,16 +4,17 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from bench.runs.size import macs_of
 from bench.suite.specs import PlanSpec
 from nisp.errors import UserError
-from nisp.pruning import budgets as budget
+from nisp.pruning import budgets
 from nisp.pruning.contract import Scores
 from nisp.pruning.selection import channels_left, factors_by_layer
 from nisp.pruning.surgery import Anatomy
 
 
 def channels_to_keep(
-    plan: PlanSpec, ratio: float, model: nn.Module, parts: Anatomy, sensitivity: Callable[[], Scores] | None = None
+    plan: PlanSpec, ratio: float, model: nn.Module, structure: Anatomy, sensitivity: Callable[[], Scores] | None = None
 ) -> dict[str, int]:
     """Group name -> channels to keep, at least 1.
 
@@ -22,25 +23,25 @@ def channels_to_keep(
     UserError for a pattern that matches no layer, and for a budget that no numbers of channels meet.
     """
     try:
-        factors = factors_by_layer(parts.groups, plan.layers)
+        factors = factors_by_layer(structure.groups, plan.layers)
     except UserError as error:
         raise UserError(f"a plan does not fit {type(model).__name__}: {error}") from None
 
     def keep(share: float) -> dict[str, int]:
         return {
             group.name: channels_left(group.channels, share * factors[group.name], plan.rounding)
-            for group in parts.groups
+            for group in structure.groups
         }
 
     if plan.budget == "channels":
         return keep(ratio)
-    costs = budget.costs(model, parts)
+    layers = budgets.layer_macs(model, structure, macs_of)
     if not plan.by_scores:
-        return budget.met_by_share(costs, ratio, keep)
+        return budgets.met_by_share(layers, ratio, keep)
     assert sensitivity is not None
     scores = sensitivity()
-    open_groups = {group.name: _relative(scores[group.name]) for group in parts.groups if factors[group.name] > 0}
-    return budget.met_by_scores(costs, ratio, open_groups, plan.floor)
+    open_groups = {group.name: _relative(scores[group.name]) for group in structure.groups if factors[group.name] > 0}
+    return budgets.met_by_scores(layers, ratio, open_groups, plan.floor)
 
 
 def _relative(scores: Tensor) -> Tensor:

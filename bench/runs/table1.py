@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from bench.answers.tables import framed
+from bench.runs.size import size_of
 from bench.runs.variants import Variant, variant_plan
 from bench.suite import plugins
-from bench.training.evaluation import cost
-from nisp.pruning.surgery import anatomy, prune
+from nisp.pruning.surgery import anatomy, remove_channels
 
 _reduction = pa.Column(float, pa.Check.in_range(0, 100))
 COSTS = pa.DataFrameSchema(
@@ -40,8 +40,8 @@ def costs_row(variant: Variant) -> tuple[str, float, float, float, float]:
     model, example = network(variant)
     parts = anatomy(model, example)
     plan = variant_plan(parts.groups, variant)
-    pruned = prune(model, parts, {name: torch.arange(keep) for name, keep in plan.items()})
-    before, after = cost(model, example), cost(pruned, example)
+    pruned = remove_channels(model, parts, {name: torch.arange(keep) for name, keep in plan.items()})
+    before, after = size_of(model, example), size_of(pruned, example)
     flops, params = 100 * (1 - after.macs / before.macs), 100 * (1 - after.params / before.params)
     return variant.name, flops, variant.paper.flops_reduction, params, variant.paper.params_reduction
 

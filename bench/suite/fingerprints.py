@@ -24,7 +24,6 @@ NO_NUMBER = (
     "bench/__init__.py",
     "nisp/errors.py",
     "bench/files.py",
-    "bench/runs/hidden.py",
     "bench/runs/progress.py",
     "bench/runs/provenance.py",
 )

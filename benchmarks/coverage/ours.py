@@ -13,7 +13,7 @@ from benchmarks.coverage.record import Failed, Record
 from benchmarks.coverage.zoo import Subject
 from nisp.pruning.saving import load_pruned, save_pruned
 from nisp.pruning.selection import keep_plan, kept_channels
-from nisp.pruning.surgery import anatomy, prune, removal_error
+from nisp.pruning.surgery import anatomy, removal_error, remove_channels
 
 RATIO = 0.5
 
@@ -56,7 +56,7 @@ def _prune(subject: Subject, model: nn.Module, images: Tensor, shape: torch.Size
             group.name: kept_channels(torch.rand(group.channels, generator=generator), plan[group.name])
             for group in parts.groups
         }
-        pruned = prune(model, parts, kept)
+        pruned = remove_channels(model, parts, kept)
         if _size(pruned) >= _size(model):
             raise ValueError("no parameter was removed")
     record.update(pruned=True, params_left=_size(pruned) / _size(model), seconds=round(time.perf_counter() - start, 3))

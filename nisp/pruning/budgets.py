@@ -11,71 +11,74 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.training.evaluation import cost
 from nisp.errors import UserError
+from nisp.pruning.macs import macs
 from nisp.pruning.multiplications import multiplications
-from nisp.pruning.surgery import Anatomy, prune
+from nisp.pruning.surgery import Anatomy, remove_channels
 
 TOLERANCE = 0.005
 """Allowed difference from the requested MACs, as a share of the unpruned network's."""
 
 Keep = dict[str, int]
+Count = Callable[[nn.Module, Tensor], int]
 
 
 @dataclass(frozen=True)
-class Costs:
+class LayerMacs:
     """What a network's layers cost, and what they read and write of each group.
 
-    layers   layer name -> its multiply-accumulates in the unpruned network
+    count    measures the MACs of a network, given an example of its input
+    macs     layer name -> its multiply-accumulates in the unpruned network
     writes   layer name -> group name -> share of the layer's outputs that are the group's; reads likewise, of inputs
     """
 
     model: nn.Module
-    parts: Anatomy
+    structure: Anatomy
+    count: Count
     base: int
-    layers: Mapping[str, int]
+    macs: Mapping[str, int]
     writes: Mapping[str, Mapping[str, float]]
     reads: Mapping[str, Mapping[str, float]]
 
     @property
     def sizes(self) -> Keep:
         """Channels of every group."""
-        return {group.name: group.channels for group in self.parts.groups}
+        return {group.name: group.channels for group in self.structure.groups}
 
     def estimated(self, keep: Keep) -> float:
         """MACs of convolutions and linear layers, each in proportion to its inputs and outputs left."""
         gone = {name: 1 - keep[name] / size for name, size in self.sizes.items()}
         return sum(
             macs * _left(self.writes.get(layer, {}), gone) * _left(self.reads.get(layer, {}), gone)
-            for layer, macs in self.layers.items()
+            for layer, macs in self.macs.items()
         )
 
     def measured(self, keep: Keep) -> int:
-        """MACs of the network with so many channels, which ones makes no difference."""
+        """MACs of the network with these channel counts; which channels stay is irrelevant."""
         kept = {name: torch.arange(count) for name, count in keep.items()}
-        return cost(prune(self.model, self.parts, kept), self.parts.example).macs
+        return self.count(remove_channels(self.model, self.structure, kept), self.structure.example)
 
 
-def costs(model: nn.Module, parts: Anatomy) -> Costs:
-    """The costs of a network's layers."""
+def layer_macs(model: nn.Module, structure: Anatomy, count: Count = macs) -> LayerMacs:
+    """The MACs of a network's layers; ``count`` measures those of whole networks."""
     writes: dict[str, dict[str, float]] = {}
     reads: dict[str, dict[str, float]] = {}
-    for group in parts.groups:
+    for group in structure.groups:
         for producer in group.producers:
             outputs = model.get_parameter(f"{producer.name}.weight").shape[0]
             writes.setdefault(producer.name, {})[group.name] = producer.outputs.numel() / outputs
         for consumer in group.consumers:
             inputs = model.get_parameter(f"{consumer.name}.weight").shape[1]
             reads.setdefault(consumer.name, {})[group.name] = consumer.inputs.numel() / inputs
-    layers = multiplications(model, parts.example)
-    return Costs(model, parts, cost(model, parts.example).macs, layers, writes, reads)
+    by_layer = multiplications(model, structure.example)
+    return LayerMacs(model, structure, count, count(model, structure.example), by_layer, writes, reads)
 
 
 def _left(shares: Mapping[str, float], gone: Mapping[str, float]) -> float:
     return 1 - sum(share * gone[group] for group, share in shares.items())
 
 
-def met_by_share(costs: Costs, ratio: float, keep: Callable[[float], Keep]) -> Keep:
+def met_by_share(layers: LayerMacs, ratio: float, keep: Callable[[float], Keep]) -> Keep:
     """The numbers of channels that leave 1 - ``ratio`` of the MACs, ``keep`` telling those of a share of channels.
 
     No share meets the budget just so, as numbers of channels are whole; single channels then come back. UserError if
@@ -86,13 +89,13 @@ def met_by_share(costs: Costs, ratio: float, keep: Callable[[float], Keep]) -> K
         low, high = 0.0, 1.0
         for _ in range(30):
             share = (low + high) / 2
-            low, high = (low, share) if costs.estimated(keep(share)) <= goal else (share, high)
+            low, high = (low, share) if layers.estimated(keep(share)) <= goal else (share, high)
         return keep(high)
 
-    return _met(costs, ratio, largest_within, ceiling=keep(0.0))
+    return _met(layers, ratio, largest_within, ceiling=keep(0.0))
 
 
-def met_by_scores(costs: Costs, ratio: float, scores: Mapping[str, Tensor], floor: float) -> Keep:
+def met_by_scores(layers: LayerMacs, ratio: float, scores: Mapping[str, Tensor], floor: float) -> Keep:
     """The same where the channels that score lowest go first, in all groups of ``scores`` alike.
 
     At least the share ``floor`` of a group's channels stays; groups that are not in ``scores`` stay whole.
@@ -105,7 +108,7 @@ def met_by_scores(costs: Costs, ratio: float, scores: Mapping[str, Tensor], floo
     )
 
     def without(count: int) -> Keep:
-        keep = dict(costs.sizes)
+        keep = dict(layers.sizes)
         for _, name in ranked[:count]:
             keep[name] -= 1
         return keep
@@ -114,43 +117,43 @@ def met_by_scores(costs: Costs, ratio: float, scores: Mapping[str, Tensor], floo
         low, high = 0, len(ranked)
         while low < high:
             count = (low + high) // 2
-            low, high = (low, count) if costs.estimated(without(count)) <= goal else (count + 1, high)
+            low, high = (low, count) if layers.estimated(without(count)) <= goal else (count + 1, high)
         return without(low)
 
-    return _met(costs, ratio, largest_within, ceiling={name: costs.sizes[name] for name in scores})
+    return _met(layers, ratio, largest_within, ceiling={name: layers.sizes[name] for name in scores})
 
 
-def _met(costs: Costs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
+def _met(layers: LayerMacs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
     """Search, measure, move the goal, until the measured MACs are within the tolerance."""
-    wanted = (1 - ratio) * costs.base
-    goal = wanted * costs.estimated(costs.sizes) / costs.base
-    best, best_error = costs.sizes, float("inf")
+    wanted = (1 - ratio) * layers.base
+    goal = wanted * layers.estimated(layers.sizes) / layers.base
+    best, best_error = layers.sizes, float("inf")
     for _ in range(6):
-        keep = _filled(costs, largest_within(goal), goal, ceiling)
-        measured = costs.measured(keep)
+        keep = _filled(layers, largest_within(goal), goal, ceiling)
+        measured = layers.measured(keep)
         if abs(measured - wanted) < best_error:
             best, best_error = keep, abs(measured - wanted)
-        if best_error <= TOLERANCE / 10 * costs.base:
+        if best_error <= TOLERANCE / 10 * layers.base:
             break
-        goal += (wanted - measured) * costs.estimated(costs.sizes) / costs.base
-    if best_error > TOLERANCE * costs.base:
-        left = 100 * costs.measured(best) / costs.base
+        goal += (wanted - measured) * layers.estimated(layers.sizes) / layers.base
+    if best_error > TOLERANCE * layers.base:
+        left = 100 * layers.measured(best) / layers.base
         raise UserError(
-            f"no numbers of channels of {type(costs.model).__name__} leave {100 * (1 - ratio):g} % of its MACs: "
+            f"no numbers of channels of {type(layers.model).__name__} leave {100 * (1 - ratio):g} % of its MACs: "
             f"{left:.1f} % is as near as they come"
         )
     return best
 
 
-def _filled(costs: Costs, keep: Keep, goal: float, ceiling: Keep) -> Keep:
+def _filled(layers: LayerMacs, keep: Keep, goal: float, ceiling: Keep) -> Keep:
     """``keep`` with single channels given back, the most expensive that fits first, as long as any fits."""
     keep = dict(keep)
     while True:
-        room = goal - costs.estimated(keep)
+        room = goal - layers.estimated(keep)
         prices = {
-            name: costs.estimated({**keep, name: keep[name] + 1}) - costs.estimated(keep)
+            name: layers.estimated({**keep, name: keep[name] + 1}) - layers.estimated(keep)
             for name in ceiling
-            if keep[name] < costs.sizes[name]
+            if keep[name] < layers.sizes[name]
         }
         fitting = {name: price for name, price in prices.items() if price <= room}
         if not fitting:

@@ -82,7 +82,7 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
     return Group(name, producers, consumers, len(members))
 
 
-def prune(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
+def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``model`` that has only the ``kept`` channels (group name -> indices) of each group.
 
     UserError if the pruned shapes do not go through the network.

@@ -9,7 +9,7 @@ from bench.runs.variants import load_variants, variant_plan
 from benchmarks.table1_readings import NORMS, ROOT, described, readings, saved, shares
 from nisp.pruning.multiplications import multiplications
 from nisp.pruning.selection import kept_channels
-from nisp.pruning.surgery import anatomy, prune
+from nisp.pruning.surgery import anatomy, remove_channels
 
 VARIANTS = {v.name: v for v in load_variants(ROOT / "config/variants/table1.yaml").variants}
 
@@ -20,7 +20,7 @@ def test_costs_that_follow_from_groups_are_those_of_the_pruned_network(name):
     parts = anatomy(model, example)
     plan = variant_plan(parts.groups, VARIANTS[name])
     kept = {group.name: kept_channels(torch.zeros(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = prune(model, parts, kept)
+    pruned = remove_channels(model, parts, kept)
     net = described(model, example)
     left = shares(net, plan)
     before, after = (sum(multiplications(each, example).values()) for each in (model, pruned))

@@ -11,11 +11,10 @@ import torchvision
 from torch import nn
 
 import nisp
-from bench.models import classifier_name
 from nisp import network, signals
 from nisp.errors import UserError
 from nisp.pruning.contract import Group, Producer
-from tests.conftest import EMBEDDED, build
+from tests.conftest import EMBEDDED, build, classifier_name
 
 
 @pytest.mark.parametrize("module", ["nisp.scoring", "nisp.torch_pruning"])

@@ -17,7 +17,7 @@ from bench.runs.stored_tensors import load_dataset, save_dataset
 from bench.suite.loading import load_suite
 from bench.suite.specs import ModelSpec
 from bench.training.augmentation import augmented
-from bench.training.evaluation import final_responses, logits
+from bench.training.evaluation import classifier_inputs, logits
 from bench.training.loop import Recipe, train
 from bench.training.prefetching import ahead
 from nisp.errors import UserError
@@ -165,7 +165,9 @@ def test_files_give_the_responses_that_tensors_give(photographs):
     everything = images[torch.arange(len(images))]
     torch.testing.assert_close(logits(model, images), logits(model, everything))
     name = [name for name, _ in model.named_modules()][-1]
-    torch.testing.assert_close(final_responses(model, images[:9], name), final_responses(model, everything[:9], name))
+    torch.testing.assert_close(
+        classifier_inputs(model, images[:9], name), classifier_inputs(model, everything[:9], name)
+    )
 
 
 def test_the_list_of_files_comes_back_and_is_small(photographs, tmp_path):

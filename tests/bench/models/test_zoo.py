@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from bench.models import classifier_name
 from bench.suite import plugins
 from nisp.errors import UserError
 from nisp.pruning.selection import keep_plan, kept_channels
-from nisp.pruning.surgery import anatomy, prune, removal_error
+from nisp.pruning.surgery import anatomy, removal_error, remove_channels
+from tests.conftest import classifier_name
 
 ZOO = [
     ("cifarnet", None, 32, 145_578),
@@ -48,7 +48,7 @@ def test_every_layer_is_pruned_and_removal_is_exact(name, depth, size, params):
     assert written == weighted - {classifier_name(model)}
     plan = keep_plan(parts.groups, 0.4)
     kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = prune(model, parts, kept)
+    pruned = remove_channels(model, parts, kept)
     assert removal_error(model, pruned, parts, kept, images) < 1e-9
 
 

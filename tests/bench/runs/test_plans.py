@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from bench.runs.plans import channels_to_keep
+from bench.runs.size import size_of
 from bench.runs.variants import load_variants
 from bench.suite.specs import PlanSpec
-from bench.training.evaluation import cost
 from nisp.errors import UserError
 from nisp.pruning.budgets import TOLERANCE, costs
 from nisp.pruning.selection import keep_plan
-from nisp.pruning.surgery import anatomy, prune
+from nisp.pruning.surgery import anatomy, remove_channels
 from tests.conftest import build
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)
@@ -53,9 +53,9 @@ def test_a_budget_of_macs_is_met_by_the_pruned_network(name, depth, ratio, alloc
     generator = torch.Generator().manual_seed(1)
     scores = {g.name: torch.rand(g.channels, generator=generator) * 10**i for i, g in enumerate(parts.groups)}
     keep = channels_to_keep(PlanSpec(budget="macs", allocation=allocation), ratio, model, parts, lambda: scores)
-    pruned = prune(model, parts, {name: torch.arange(count) for name, count in keep.items()})
-    base = cost(model, EXAMPLE).macs
-    assert abs(cost(pruned, EXAMPLE).macs - (1 - ratio) * base) <= TOLERANCE * base
+    pruned = remove_channels(model, parts, {name: torch.arange(count) for name, count in keep.items()})
+    base = size_of(model, EXAMPLE).macs
+    assert abs(size_of(pruned, EXAMPLE).macs - (1 - ratio) * base) <= TOLERANCE * base
 
 
 def test_scores_decide_which_layers_lose_more_and_the_floor_holds():
@@ -78,7 +78,7 @@ def test_estimates_are_the_multiplications_of_the_pruned_network():
 
     model, parts = parts_of("resnet", 8)
     keep = keep_plan(parts.groups, 0.4)
-    pruned = prune(copy.deepcopy(model), parts, {name: torch.arange(count) for name, count in keep.items()})
+    pruned = remove_channels(copy.deepcopy(model), parts, {name: torch.arange(count) for name, count in keep.items()})
     assert costs(model, parts).estimated(keep) == pytest.approx(sum(multiplications(pruned, EXAMPLE).values()))
 
 

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from bench.data import Dataset, Split, imagenet
+from bench.runs.size import size_of
 from bench.training import distributed
-from bench.training.evaluation import cost
 from bench.training.loop import Recipe, train
 from nisp.errors import UserError
 from tests.bench.training.test_loop import weights
@@ -105,7 +105,7 @@ def test_killed_and_started_again_they_go_on(tmp_path):
 
 def test_a_network_that_was_measured_can_be_sent(digits):
     model = network(1, 10, 8)
-    cost(model, digits.example)
+    size_of(model, digits.example)
     assert weights(pickle.loads(pickle.dumps(model))).equal(weights(model))
 
 

@@ -5,9 +5,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.models import classifier_name
 from bench.training import evaluation as measure
-from tests.conftest import EMBEDDED, build
+from tests.conftest import EMBEDDED, build, classifier_name
 
 
 @pytest.mark.parametrize("model", EMBEDDED)
@@ -54,7 +53,7 @@ def test_measuring_leaves_the_mode_of_the_model(digits):
 
 def test_final_responses_are_the_classifiers_inputs(digits):
     net = build("lenet", None)
-    responses = measure.final_responses(net, digits.test.images[:30], classifier_name(net))
+    responses = measure.classifier_inputs(net, digits.test.images[:30], classifier_name(net))
     torch.testing.assert_close(net.get_submodule(classifier_name(net))(responses), net(digits.test.images[:30]))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.data import Split
-from bench.training.evaluation import final_responses, logits
+from bench.training.evaluation import classifier_inputs, logits
 from bench.training.loop import Recipe, train
 from bench.training.out_of_memory import tell_of_parts
 from nisp.errors import UserError
@@ -79,6 +79,6 @@ def test_evaluation_in_parts_gives_the_same_rows(digits, capsys):
     images = digits.test.images[:301]
     whole, small = Small(1000).eval(), Small(33).eval()
     torch.testing.assert_close(logits(small, images), logits(whole, images))
-    responses = final_responses(small, images, "classifier")
-    torch.testing.assert_close(responses, final_responses(whole, images, "classifier"))
+    responses = classifier_inputs(small, images, "classifier")
+    torch.testing.assert_close(responses, classifier_inputs(whole, images, "classifier"))
     assert capsys.readouterr().err.count("are evaluated in parts") == 1

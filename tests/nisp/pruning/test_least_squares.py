@@ -9,7 +9,7 @@ from nisp.pruning.contract import silence
 from nisp.pruning.least_squares import RIDGE, RIDGES, least_squares, refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
 from nisp.pruning.selection import kept_channels
-from nisp.pruning.surgery import prune
+from nisp.pruning.surgery import remove_channels
 from tests.conftest import build, problem
 
 
@@ -69,7 +69,7 @@ def test_least_squares_lowers_the_error_of_every_layer(model, digits):
     assert all(0 <= refit.error < min(1, refit.error_before) for refit in refits)
     assert all(refit.ridge in RIDGES and refit.validation_error < 1.5 for refit in refits)
     with torch.no_grad():
-        outputs = [m(given.images) for m in (net, before, silenced, prune(silenced, parts, kept))]
+        outputs = [m(given.images) for m in (net, before, silenced, remove_channels(silenced, parts, kept))]
     assert (outputs[2] - outputs[0]).norm() < 0.7 * (outputs[1] - outputs[0]).norm()
     torch.testing.assert_close(outputs[2], outputs[3], rtol=1e-3, atol=1e-3)
 

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.runs.size import size_of
 from bench.suite import plugins
-from bench.training.evaluation import cost
 from nisp.pruning.multiplications import multiplications
 
 ZOO = [("caffenet", None, 227), ("googlenet_caffe", None, 224), ("resnet_imagenet", 50, 224), ("resnet", 56, 32)]
@@ -26,4 +26,4 @@ def test_it_agrees_with_torchs_counter_and_nearly_with_ptflops(name, depth, size
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(example)
     assert total == counter.get_total_flops() / 2  # torch counts a multiplication and an addition
-    assert total <= cost(model, example).macs <= 1.02 * total
+    assert total <= size_of(model, example).macs <= 1.02 * total

@@ -17,7 +17,7 @@ from nisp.pruning.builders import build
 from nisp.pruning.graph_formats import save_onnx, save_program
 from nisp.pruning.saving import load_pruned, save_pruned
 from nisp.pruning.selection import keep_plan
-from nisp.pruning.surgery import anatomy, prune
+from nisp.pruning.surgery import anatomy, remove_channels
 
 VIT = {
     "image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32,
@@ -43,7 +43,7 @@ def halved(model):
     """Every group of channels cut to its first half."""
     parts = anatomy(model, IMAGES[:1])
     plan = keep_plan(parts.groups, 0.5)
-    return prune(model, parts, {name: torch.arange(keep) for name, keep in plan.items()})
+    return remove_channels(model, parts, {name: torch.arange(keep) for name, keep in plan.items()})
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

@@ -4,11 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from bench.models import classifier_name
-from bench.training.evaluation import cost
+from bench.runs.size import size_of
 from nisp.pruning.selection import keep_plan, kept_channels
-from nisp.pruning.surgery import anatomy, prune, removal_error
-from tests.conftest import EMBEDDED, build
+from nisp.pruning.surgery import anatomy, removal_error, remove_channels
+from tests.conftest import EMBEDDED, build, classifier_name
 
 
 def zeroed(model, parts, kept, images):
@@ -43,7 +42,7 @@ def test_removed_equals_zeroed(name, depth, ratio, digits):
     parts = anatomy(model, digits.example)
     plan = keep_plan(parts.groups, ratio)
     kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = prune(model, parts, kept)
+    pruned = remove_channels(model, parts, kept)
     images = digits.train.images[:8]
     expected = zeroed(model, parts, kept, images)
     with torch.no_grad():
@@ -61,7 +60,7 @@ def test_every_layer_but_the_classifier_is_pruned_and_can_be_trained(name, depth
     weighted = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert sorted(producers) == sorted(set(weighted) - {classifier})
     plan = keep_plan(parts.groups, 0.5)
-    pruned = prune(model, parts, {n: torch.arange(k) for n, k in plan.items()}).train()
+    pruned = remove_channels(model, parts, {n: torch.arange(k) for n, k in plan.items()}).train()
     assert pruned.get_submodule(classifier).out_features == 10
     pruned(digits.train.images[:4]).sum().backward()
     assert all(parameter.grad is not None for parameter in pruned.parameters())
@@ -71,7 +70,7 @@ def test_removal_error_sees_a_wrong_removal(digits):
     model = build("plain", 4)
     parts = anatomy(model, digits.example)
     kept = {group.name: torch.arange(group.channels // 2) for group in parts.groups}
-    wrong = prune(model, parts, kept | {parts.groups[0].name: torch.arange(8, 16)})
+    wrong = remove_channels(model, parts, kept | {parts.groups[0].name: torch.arange(8, 16)})
     assert removal_error(model, wrong, parts, kept, digits.train.images[:8]) > 1e-3
 
 
@@ -100,7 +99,7 @@ def test_concat_reads_each_group_at_its_offset():
     parts = anatomy(model, example)
     assert [group.read_by("c").inputs.flatten().tolist() for group in parts.groups[:2]] == [[0, 1], [2, 3, 4]]
     kept = {"a": torch.tensor([1]), "b": torch.tensor([0, 2]), "c": torch.tensor([0, 1])}
-    pruned = prune(model, parts, kept)
+    pruned = remove_channels(model, parts, kept)
     assert torch.equal(pruned.c.weight, model.c.weight[:, [1, 2, 4]])
     assert removal_error(model, pruned, parts, kept, example) < 1e-12
 
@@ -117,7 +116,7 @@ def test_the_plan_rounds_halves_up_and_keeps_one(channels, ratio, keep):
 def test_macs_and_parameters_by_hand(digits):
     # Plain-4 on 8x8: 3x3 convolutions 1-16-16 at 64 positions, 16-32-32 at 16, then 32 x 10.
     model = build("plain", 4)
-    size = cost(model, digits.example)
+    size = size_of(model, digits.example)
     weights = 9 * 16 + 9 * 256, 9 * 512 + 9 * 1024
     assert size.params == sum(weights) + 2 * (16 + 16 + 32 + 32) + 330
     convolutions = weights[0] * 64 + weights[1] * 16

@@ -13,7 +13,7 @@ from torch import nn
 
 from nisp.errors import UserError
 from nisp.pruning.selection import keep_plan, kept_channels
-from nisp.pruning.surgery import anatomy, prune, removal_error
+from nisp.pruning.surgery import anatomy, removal_error, remove_channels
 from tests.conftest import EMBEDDED, build
 
 
@@ -24,7 +24,7 @@ def pruned_at(model, example, ratio=0.5):
     plan = keep_plan(parts.groups, ratio)
     generator = torch.Generator().manual_seed(1)
     kept = {g.name: kept_channels(torch.rand(g.channels, generator=generator), plan[g.name]) for g in parts.groups}
-    pruned = prune(model, parts, kept)
+    pruned = remove_channels(model, parts, kept)
     assert removal_error(model, pruned, parts, kept, torch.randn(2, *example.shape[1:])) < 1e-10
     return parts, pruned
 
@@ -63,7 +63,7 @@ def test_every_group_is_what_torch_prunings_dependency_graph_removes(name, sourc
     assert len(parts.groups) > 2
     for group in parts.groups[:: max(1, len(parts.groups) // 6)]:
         kept = torch.arange(0, group.channels, 2)
-        ours = prune(model, parts, {group.name: kept})
+        ours = remove_channels(model, parts, {group.name: kept})
         theirs = copy.deepcopy(model)
         graph = tp.DependencyGraph().build_dependency(theirs, example)
         root = theirs.get_submodule(group.producers[0].name)
@@ -219,7 +219,7 @@ def test_the_network_is_left_as_it_was():
     net = build("resnet", 8).train()
     before = copy.deepcopy(net.state_dict())
     parts = anatomy(net, torch.randn(1, 1, 8, 8))
-    prune(net, parts, {parts.groups[0].name: torch.arange(4)})
+    remove_channels(net, parts, {parts.groups[0].name: torch.arange(4)})
     assert net.training and all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 
 

@@ -1,0 +1,180 @@
+"""Pruning a network in one call: score, choose, cut, check."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from nisp.errors import UserError
+from nisp.network import final_layers
+from nisp.propagation import propagate
+from nisp.pruning.budgets import layer_macs, met_by_share
+from nisp.pruning.contract import Problem, Scores, evaluating
+from nisp.pruning.macs import macs, params
+from nisp.pruning.selection import channels_left, factors_by_layer, select
+from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
+from nisp.rankings.inf_fs import inf_fs
+from nisp.responses import final_responses
+
+TOLERANCE = 1e-9
+"""Of the removal error: float64's rounding, with room for the deepest networks."""
+
+Criterion = Callable[[Problem], Scores]
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned network, in eval mode, and what was done to it.
+
+    kept           group name -> indices of the channels that were kept
+    removal_error  largest difference from the outputs of the original whose removed channels are masked, in float64,
+                   relative to the largest output; about 1e-15
+    macs, params   multiply-accumulates of one input, and parameters; ``_before`` those of the original
+    """
+
+    model: nn.Module
+    kept: Mapping[str, Tensor]
+    removal_error: float
+    macs: int
+    macs_before: int
+    params: int
+    params_before: int
+
+
+def prune(
+    model: nn.Module,
+    images: Tensor,
+    ratio: float | Mapping[str, float] = 0.5,
+    *,
+    scores: Criterion | Mapping[str, Tensor] | None = None,
+    labels: Tensor | None = None,
+    budget: Literal["channels", "macs"] = "channels",
+    classifier: str | None = None,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+) -> Pruned:
+    """A smaller copy of ``model``, which is left as it was.
+
+    images      calibration images of shape (n, ...); for NISP n >= 2, better some hundreds. The network runs on them in
+                eval mode
+    ratio       share of the channels that every layer loses; or pattern of layer names (as in a shell, * also matches
+                dots) -> share, a later pattern overriding an earlier one, layers without any staying whole
+    scores      None for NISP; or any criterion, a function of the problem (`nisp.pruning.Problem`); or group name ->
+                score per channel, higher meaning keep (`nisp.pruning.anatomy` lists the groups)
+    labels      classes of the images, shape (n,), for criteria that need them
+    budget      channels: ``ratio`` is of channels. macs: of the network's multiply-accumulates, every layer losing the
+                same share of its channels
+    classifier  name of the layer whose inputs are the final responses; None finds it
+    seed        for whatever a criterion draws at random
+    tolerance   largest removal error that is accepted
+
+    The pruned network has been run, and gives the outputs of the original whose removed channels are masked.
+
+    UserError if the network cannot be pruned or scored, if a pattern matches no layer, if scores are missing, not
+    finite or not one per channel, if a budget cannot be met, or if the removal error exceeds the tolerance.
+
+    >>> import torch, nisp
+    >>> from torch import nn
+    >>> _ = torch.manual_seed(0)
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 10), nn.Linear(10, 2))
+    >>> pruned = nisp.prune(model, torch.randn(50, 3, 8, 8), ratio=0.5)
+    >>> pruned.model[0].out_channels, pruned.model[3].out_features, pruned.params, pruned.params_before
+    (4, 5, 849, 3136)
+    >>> magnitude = {"0": model[0].weight.abs().sum((1, 2, 3)), "3": model[3].weight.abs().sum(1)}
+    >>> nisp.prune(model, torch.randn(1, 3, 8, 8), ratio={"0": 0.25}, scores=magnitude).kept["0"].tolist()
+    [0, 1, 2, 3, 5, 6]
+    """
+    example = images[:1]
+    structure = anatomy(model, example)
+    keep = _channels_to_keep(model, structure, ratio, budget)
+    with evaluating(model):
+        found = _scored(model, structure, keep, images, labels, scores, classifier, seed)
+    kept = select(_checked(found, structure, keep), keep)
+    small = remove_channels(model, structure, kept).eval()
+    error = removal_error(model, small, structure, kept, example)
+    if not error <= tolerance:
+        raise UserError(
+            f"{type(model).__name__} cannot be pruned exactly: without these channels its outputs differ by "
+            f"{error:.2g} of the largest from those with the channels masked (tolerance {tolerance:g})"
+        )
+    return Pruned(
+        small, kept, error, macs(small, example), macs(model, example), params(small), params(model)
+    )  # fmt: skip
+
+
+def _channels_to_keep(
+    model: nn.Module, structure: Anatomy, ratio: float | Mapping[str, float], budget: str
+) -> dict[str, int]:
+    """Group name -> channels to keep."""
+    patterns = dict(ratio) if isinstance(ratio, Mapping) else {"*": ratio}
+    for pattern, share in patterns.items():
+        if not (isinstance(share, int | float) and 0 <= share < 1):
+            raise UserError(f"the ratio of '{pattern}' is {share!r}: it must be at least 0 and less than 1")
+    if budget not in ("channels", "macs"):
+        raise UserError(f"the budget is {budget!r}: choose channels or macs")
+    if budget == "channels":
+        shares = factors_by_layer(structure.groups, patterns)
+        return {group.name: channels_left(group.channels, shares[group.name]) for group in structure.groups}
+    if isinstance(ratio, Mapping):
+        raise UserError("a budget of MACs takes one ratio for the whole network, not one per layer")
+
+    def keep(share: float) -> dict[str, int]:
+        return {group.name: channels_left(group.channels, share) for group in structure.groups}
+
+    return met_by_share(layer_macs(model, structure), ratio, keep)
+
+
+def _scored(
+    model: nn.Module,
+    structure: Anatomy,
+    keep: Mapping[str, int],
+    images: Tensor,
+    labels: Tensor | None,
+    scores: Criterion | Mapping[str, Tensor] | None,
+    classifier: str | None,
+    seed: int,
+) -> Mapping[str, Tensor]:
+    """Group name -> scores."""
+    if isinstance(scores, Mapping):
+        return scores
+    classifiers = tuple(final_layers(model, images[:1])) if classifier is None else (classifier,)
+    if scores is None:
+        frl_scores = inf_fs(final_responses(model, images, classifiers))
+        return propagate(model, images, classifiers, frl_scores, structure.groups, keep)
+    kind = Problem if labels is not None else _Unlabelled
+    given = labels if labels is not None else torch.empty(0, dtype=torch.int64)
+    return scores(kind(model, structure.groups, keep, images, given, classifiers[0], seed))
+
+
+class _Unlabelled(Problem):
+    """A problem whose labels nobody gave."""
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "labels":
+            raise UserError("this criterion needs the classes of the images: give labels")
+        return super().__getattribute__(name)
+
+
+def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str, int]) -> dict[str, Tensor]:
+    """The scores of every group that loses channels, and zeros for those that stay whole; UserError if any is wrong."""
+    sizes = {group.name: group.channels for group in structure.groups}
+    for name in scores:
+        if name not in sizes:
+            raise UserError(f"scores are given for '{name}', which is not a group: there are {', '.join(sizes)}")
+    checked = {}
+    for name, size in sizes.items():
+        if name not in scores:
+            if keep[name] < size:
+                raise UserError(f"there are no scores for the group '{name}', which loses channels")
+            checked[name] = torch.zeros(size)
+            continue
+        values = torch.as_tensor(scores[name])
+        if values.shape != (size,):
+            raise UserError(f"the scores of '{name}' have shape {tuple(values.shape)}, not ({size},)")
+        if not all(map(math.isfinite, values.tolist())):
+            raise UserError(f"the scores of '{name}' are not all finite")
+        checked[name] = values.detach()
+    return checked
