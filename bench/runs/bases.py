@@ -15,6 +15,7 @@ from bench.suite.specs import ModelSpec
 from bench.training.devices import device
 from bench.training.loop import Recipe, train
 from bench.training.pretrained import load_pretrained
+from bench.training.streams import stream
 
 
 def recipe(suite: Suite, model: ModelSpec) -> Recipe:
@@ -25,7 +26,7 @@ def recipe(suite: Suite, model: ModelSpec) -> Recipe:
 def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:
     """A network with the random weights of ``seed``."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(stream(seed, "initialisation"))
         return plugins.load(plugins.MODELS, model.name).build(
             model.depth, dataset.in_channels, dataset.image_size, dataset.classes
         )
@@ -44,7 +45,13 @@ def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec,
             if spec.weights is not None:
                 load_pretrained(net, spec.weights, spec.weights_sha256)
             else:
-                train(net, dataset, recipe(suite, model), seed, checkpoint=path.with_suffix(f".{digest}.checkpoint"))
+                train(
+                    net,
+                    dataset,
+                    recipe(suite, model),
+                    stream(seed, "training"),
+                    checkpoint=path.with_suffix(f".{digest}.checkpoint"),
+                )
             save_weights(path, net, digest)
         progress.step()
 

@@ -5,11 +5,13 @@ from dataclasses import asdict
 from functools import partial
 from itertools import groupby
 
+from bench.runs.base_network import Ranking, prepared
 from bench.runs.bases import recipe, stored_base
-from bench.runs.experiment import Cut, Method, Protocol, Ranking, prepared, run
+from bench.runs.experiment import run
 from bench.runs.progress import Progress
 from bench.runs.provenance import origin
 from bench.runs.records import Store, load_record, save_record
+from bench.runs.setup import Method, Protocol, Target
 from bench.runs.stored_tensors import load_dataset
 from bench.suite import plugins
 from bench.suite.schema import Run, Suite
@@ -42,11 +44,11 @@ def ranking(suite: Suite) -> Ranking:
     return partial(plugins.load(plugins.RANKINGS, suite.frl_ranking.name).rank, **suite.frl_ranking.options)
 
 
-def cut(suite: Suite, run: Run) -> Cut:
+def target(suite: Suite, run: Run) -> Target:
     """How much a run takes from where, the criterion that allocates imported."""
     plan = suite.plans[run.plan]
     named = plan.allocation in plugins.available(plugins.CRITERIA)
-    return Cut(plan, run.ratio, plugins.load(plugins.CRITERIA, plan.allocation).score if named else None)
+    return Target(plan, run.ratio, plugins.load(plugins.CRITERIA, plan.allocation).score if named else None)
 
 
 def run_batch(suite: Suite, store: Store, runs: Sequence[Run]) -> None:
@@ -64,7 +66,7 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run]) -> None:
         for r in runs_of_base:
             record = store.record_of(r)
             checkpoint = record.with_name(f"{record.stem}.{suite.run_digest(r)}.checkpoint")
-            result = run(base, method(suite, r.method), protocol(suite, r.model), cut(suite, r), r.seed, checkpoint)
+            result = run(base, method(suite, r.method), protocol(suite, r.model), target(suite, r), r.seed, checkpoint)
             measured = {
                 "row": result.row,
                 "curve": [asdict(epoch) for epoch in result.curve],

@@ -30,7 +30,7 @@ class Store:
 
     def record_of(self, run: Run) -> Path:
         """What was measured of one run."""
-        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.cut}.json")
+        cell = (run.dataset, run.model.label, str(run.seed), run.method, f"{run.target}.json")
         return self.root.joinpath("records", *cell)
 
     def mark_of(self, job: Job) -> Path:

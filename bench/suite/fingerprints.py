@@ -6,35 +6,29 @@ each file only its syntax counts: a comment, a docstring or a line break changes
 
 import ast
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-BY_VALUE = (
-    "bench/suite/loading.py",
-    "bench/suite/fingerprints.py",
-    "bench/suite/plugins.py",
-    "bench/suite/specs.py",
-    "bench/suite/schema.py",
-)
-"""Code that reads suites: the settings that it makes of a suite file are in every digest by their values."""
+BY_VALUE = "bench/suite"
+"""The folder of code that reads suites: the settings that it makes of a suite file are in every digest by value."""
 NO_NUMBER = (
     "bench/__init__.py",
-    "nisp/errors.py",
     "bench/files.py",
+    "bench/runs/job_log.py",
     "bench/runs/progress.py",
     "bench/runs/provenance.py",
+    "nisp/errors.py",
 )
-"""The version, and code that words errors, writes files whole, shows progress or notes the machine."""
-NEUTRAL = frozenset(BY_VALUE + NO_NUMBER)
+"""Code that words errors, writes files whole, shows progress or notes the machine."""
 
 
 def fingerprint(*files: str | Path) -> str:
     """Digest, 16 hexadecimal digits, of ``files`` (relative to the project's root) and of what they import of it.
 
-    `NEUTRAL` files are left out. Files that are not Python count by their bytes.
+    Neutral files are left out (`is_neutral`). Files that are not Python count by their bytes.
     """
     return _digest(tuple(ROOT / file for file in files))
 
@@ -48,38 +42,58 @@ def _digest(files: tuple[Path, ...]) -> str:
 
 
 def sources_of(file: Path) -> set[Path]:
-    """The file and every file of the project that it imports, directly or not, in functions too; without `NEUTRAL`."""
+    """The file and all that it imports of the project, directly or not, in functions too; without neutral files."""
     found: set[Path] = set()
     waiting = [file]
     while waiting:
         source = waiting.pop()
-        if source not in found and not _is_neutral(source):
+        if source not in found and not is_neutral(source):
             found.add(source)
             waiting += imported(source) if source.suffix == ".py" else ()
     return found
 
 
-def _is_neutral(file: Path) -> bool:
-    return file.relative_to(ROOT).as_posix() in NEUTRAL
+def is_neutral(file: Path) -> bool:
+    """Whether no measured number depends on the code of ``file`` (`BY_VALUE`, `NO_NUMBER`)."""
+    return file.is_relative_to(ROOT / BY_VALUE) or file.relative_to(ROOT).as_posix() in NO_NUMBER
 
 
 @cache
 def imported(file: Path) -> tuple[Path, ...]:
-    """Files of the project that a Python file imports; ``from package import name`` is package/name.py, or package."""
+    """Files of the project that a Python file imports.
+
+    ``from package import name`` is package/name.py, or the module that package/__init__.py takes the name from, or
+    package/__init__.py itself.
+    """
     found: list[Path] = []
     for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             found += [module for name in node.names for module in _module(ROOT.joinpath(*name.name.split(".")))]
         elif isinstance(node, ast.ImportFrom):
-            start = file.parents[node.level - 1] if node.level else ROOT
-            origin = start.joinpath(*(node.module or "").split("."))
-            found += _module(origin)
-            found += [module for name in node.names for module in _module(origin / name.name)]
+            for name in node.names:
+                found += _home(_origin(file, node), name.name)
     return tuple(dict.fromkeys(found))
 
 
-def _module(path: Path) -> Iterator[Path]:
-    return (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
+def _origin(file: Path, node: ast.ImportFrom) -> Path:
+    start = file.parents[node.level - 1] if node.level else ROOT
+    return start.joinpath(*(node.module or "").split("."))
+
+
+def _home(origin: Path, name: str) -> tuple[Path, ...]:
+    """The file that ``from origin import name`` takes the name from."""
+    if module := _module(origin / name):
+        return module
+    package = origin / "__init__.py"
+    if package.is_file():
+        for node in ast.walk(parsed(package)):
+            if isinstance(node, ast.ImportFrom) and name in [alias.asname or alias.name for alias in node.names]:
+                return _home(_origin(package, node), name)
+    return _module(origin)
+
+
+def _module(path: Path) -> tuple[Path, ...]:
+    return tuple(file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file())
 
 
 @cache

@@ -40,7 +40,7 @@ class Run(Strict):
     ratio: float
 
     @property
-    def cut(self) -> str:
+    def target(self) -> str:
         """Plan and ratio in one word: 0.5, or macs@0.5."""
         return f"{self.ratio:g}" if self.plan == "uniform" else f"{self.plan}@{self.ratio:g}"
 
@@ -200,7 +200,7 @@ class Suite(Strict):
 
     def job_of(self, run: Run) -> Job:
         """Which job does a run: data set, model, then seed, method and cut, 'all' where that axis is bundled."""
-        values = {"seed": str(run.seed), "method": run.method, "ratio": run.cut}
+        values = {"seed": str(run.seed), "method": run.method, "ratio": run.target}
         return run.dataset, run.model.label, *("all" if axis in self.bundle else values[axis] for axis in values)
 
     @cached_property

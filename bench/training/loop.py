@@ -22,6 +22,7 @@ from bench.training.evaluation import accuracy, logits
 from bench.training.out_of_memory import tell_of_parts
 from bench.training.prefetching import ahead
 from bench.training.schedules import SCHEDULES
+from bench.training.streams import stream
 from nisp.errors import UserError
 
 CHECKPOINT_SECONDS = float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", "20"))
@@ -102,7 +103,7 @@ def _train(
         start = time.perf_counter()
         model.train()
         # Dropout draws from torch's own generator; seeded by epoch, so that a killed training goes on alike.
-        torch.manual_seed(seed + 1_000_003 * epoch + 7_919 * distributed.rank())
+        torch.manual_seed(stream(seed, "dropout", epoch, distributed.rank()))
         total = torch.zeros((), device=dataset.train.images.device)
         batches = _batches(dataset, recipe, generator)
         batches = ahead(batches) if isinstance(dataset.train, FileSplit) else batches

@@ -35,7 +35,9 @@ def sampled_rows(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed
     UserError for a grouped convolution.
     """
     size = max(1, BATCH_PIXELS // images.shape[2:].numel())
-    parts = [_sampled(model, layers, batch, seed + 1_000_003 * i) for i, batch in enumerate(images.split(size))]
+    batches = images.split(size)
+    seeds = torch.randint(2**62, (len(batches),), generator=torch.Generator().manual_seed(seed)).tolist()
+    parts = [_sampled(model, layers, batch, own) for batch, own in zip(batches, seeds, strict=True)]
     return {
         name: Rows(torch.cat([part[name].inputs for part in parts]), torch.cat([part[name].outputs for part in parts]))
         for name in parts[0]

@@ -10,7 +10,9 @@ import baselines.magnitude
 import baselines.random
 import nisp.criteria.nisp
 from bench.data import Dataset, Split
-from bench.runs.experiment import Cut, Method, Protocol, prepared, run
+from bench.runs.base_network import prepared
+from bench.runs.experiment import run
+from bench.runs.setup import Method, Protocol, Target
 from bench.suite.specs import PlanSpec
 from bench.training.loop import Recipe, train
 from nisp import inf_fs
@@ -24,7 +26,7 @@ PROTOCOL = Protocol(
     calibration_images=100,
     scratch_b_limit=2,
 )
-HALF = Cut(PlanSpec(), 0.5)
+HALF = Target(PlanSpec(), 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,7 @@ def test_least_squares_reports_every_layer(base):
 @pytest.mark.parametrize("allocation", ["uniform", "scores", "magnitude"])
 def test_all_methods_meet_the_same_macs(base, allocation):
     sensitivity = baselines.magnitude.score if allocation == "magnitude" else None
-    cut = Cut(PlanSpec(budget="macs", allocation=allocation), 0.5, sensitivity)
+    cut = Target(PlanSpec(budget="macs", allocation=allocation), 0.5, sensitivity)
     kept = []
     for score in (nisp.criteria.nisp.score, baselines.magnitude.score, baselines.random.score):
         result = run(base, method(score=score), PROTOCOL, cut, 0)
@@ -136,7 +138,7 @@ def test_a_killed_fine_tuning_goes_on_where_it_was(base, tmp_path, monkeypatch):
 
         return train(*args, **kwargs, report=stop)
 
-    monkeypatch.setattr("bench.runs.experiment.train", killed)
+    monkeypatch.setattr("bench.runs.recovery.train", killed)
     with pytest.raises(KeyboardInterrupt):
         run(base, method("finetune"), PROTOCOL, HALF, 0, tmp_path / "x.checkpoint")
     assert [file.name for file in tmp_path.iterdir()] == ["x.checkpoint.1.0.1"]

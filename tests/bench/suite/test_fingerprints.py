@@ -12,13 +12,13 @@ from tests.bench.suite.test_digests import CONTENT
 ROOT = Path(__file__).parents[3]
 SCRIPTS = {name: f"workflow/scripts/{name}.py" for name in ("data", "base", "prune", "latency", "collect", "analyse")}
 SHOWN = {
-    "bench/runs/dashboard.py": "progress", "bench/suite/cost_estimates.py": "planning",
-    "bench/suite/method_docs.py": "documentation", "bench/answers/report.py": "the report",
-    "bench/suite/resources.py": "planning",
+    "bench/runs/dashboard.py": "progress", "bench/answers/report.py": "the report",
+    "bench/runs/table1.py": "costs of the paper's table", "bench/runs/variants.py": "costs of the paper's table",
+    "nisp/__init__.py": "names", "nisp/pruning/__init__.py": "names", "nisp/pruning/channels/__init__.py": "names",
+    "nisp/pruner.py": "users' own networks",
+    "nisp/scoring.py": "users' own networks", "nisp/torch_pruning.py": "users' own networks",
     "nisp/pruning/saving.py": "users' own networks", "nisp/pruning/graph_formats.py": "users' own networks",
     "nisp/pruning/rebuilding.py": "users' own networks", "nisp/pruning/builders.py": "users' own networks",
-    "nisp/torch_pruning.py": "a drop-in for another library", "nisp/__init__.py": "the library's names",
-    "bench/runs/table1.py": "costs of the paper's table", "bench/runs/variants.py": "costs of the paper's table",
 }  # fmt: skip
 """Files that no record depends on, and what they are for."""
 
@@ -77,7 +77,7 @@ def test_a_change_to_a_file_that_decides_a_number_is_noticed_and_no_other(file, 
     monkeypatch.setattr(fingerprints, "syntax_digest", lambda f: "changed" if f == ROOT / file else real(f))
     after = seen()
     fingerprints._digest.cache_clear()
-    assert (after == before) == (file in fingerprints.NEUTRAL or file in SHOWN), file
+    assert (after == before) == (fingerprints.is_neutral(ROOT / file) or file in SHOWN), file
 
 
 def test_the_digest_of_syntax_follows_what_runs(tmp_path):
@@ -134,7 +134,19 @@ def test_imports_of_every_kind_are_followed(tmp_path, monkeypatch):
         "import pack.one as x\nfrom pack import two\nfrom .three import y\n\n\ndef f():\n    from . import four\n"
     )
     found = {file.name for file in fingerprints.sources_of(tmp_path / "pack/main.py")}
-    assert found == {"__init__.py", "main.py", "one.py", "two.py", "three.py", "four.py"}
+    assert found == {"main.py", "one.py", "two.py", "three.py", "four.py"}
+
+
+def test_a_name_that_a_package_passes_on_is_followed_to_its_home(tmp_path, monkeypatch):
+    monkeypatch.setattr(fingerprints, "ROOT", tmp_path)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack/__init__.py").write_text("from pack.one import x\nfrom .two import y as z\n\nown = 1\n")
+    for name in ("one", "two"):
+        (tmp_path / f"pack/{name}.py").write_text("")
+    for imported, home in (("x", "one.py"), ("z", "two.py"), ("own", "__init__.py")):
+        file = tmp_path / f"{imported}.py"
+        file.write_text(f"from pack import {imported}\n")
+        assert [source.name for source in fingerprints.imported(file)] == [home]
 
 
 def test_a_file_that_is_not_python_counts_by_its_bytes(tmp_path):
@@ -143,7 +155,7 @@ def test_a_file_that_is_not_python_counts_by_its_bytes(tmp_path):
     assert fingerprints.syntax_digest(tmp_path / "a.j2") != fingerprints.syntax_digest(tmp_path / "b.j2")
 
 
-@pytest.mark.parametrize("file", sorted(fingerprints.NEUTRAL | SHOWN.keys()))
+@pytest.mark.parametrize("file", sorted({*fingerprints.NO_NUMBER, *SHOWN}))
 def test_files_that_decide_nothing_exist(file):
     assert (ROOT / file).is_file()
 

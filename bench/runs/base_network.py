@@ -1,0 +1,57 @@
+"""A trained base network, with all that is measured of it once and shared by every method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from bench.data import Dataset
+from bench.runs.size import Size, size_of
+from bench.training import evaluation
+from nisp.network import final_layers
+from nisp.pruning.surgery import Anatomy, anatomy
+
+Ranking = Callable[[Tensor], Tensor]
+"""Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
+RANKED_IMAGES = 5000
+"""Training images, at most, whose final responses are ranked; they are in random order, so the first are a sample."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """The network, and its accuracy, size, final responses and their importance.
+
+    outputs    of the test images, shape (n, classes)
+    responses  final responses to the validation images, shape (n, features)
+    """
+
+    model: nn.Module
+    dataset: Dataset
+    anatomy: Anatomy
+    classifier: str
+    importance: Tensor
+    top1: float
+    top5: float
+    size: Size
+    outputs: Tensor
+    responses: Tensor
+
+
+def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:
+    """Measure a trained network once."""
+    model.eval()
+    classifier, *_ = final_layers(model, dataset.example)
+    outputs = evaluation.logits(model, dataset.test.images)
+    ranked = evaluation.classifier_inputs(model, dataset.train.images[:RANKED_IMAGES], classifier)
+    return Base(
+        model=model,
+        dataset=dataset,
+        anatomy=anatomy(model, dataset.example),
+        classifier=classifier,
+        importance=ranking(ranked),
+        top1=evaluation.accuracy(outputs, dataset.test.labels),
+        top5=evaluation.top5(outputs, dataset.test.labels),
+        size=size_of(model, dataset.example),
+        outputs=outputs,
+        responses=evaluation.classifier_inputs(model, dataset.validation.images, classifier),
+    )
