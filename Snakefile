@@ -1,27 +1,14 @@
-"""data -> base -> prune -> latency -> collect -> analyse -> figures -> report, for the suite named in the config."""
+"""data -> base -> prune -> latency -> collect -> analyse -> figures -> report, for the suite named in the config.
 
-import re
+Results lie in results/<suite>/: data, bases, records, tables, figures, logs and report.html.
+"""
+
 import sys
-import time
-from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-from snakemake.logging import logger
-from snakemake.settings.enums import Quietness
 from snakemake.utils import min_version
 
-sys.path.insert(0, workflow.basedir)
-
-from bench.suite.loading import check_settings, load_suite, loaded
-from bench.runs.dashboard import Dashboard
-from bench.training.devices import visible_gpus
-from nisp.errors import UserError
-from bench.suite.cost_estimates import COST_FILE, CostTable, as_sentence, estimated
-from bench.files import check_writable
-from bench.suite.fingerprints import fingerprint
-from bench.suite.resources import memory_mb, runtime_minutes, urgencies
-
 min_version("9.0")
+sys.path.insert(0, workflow.basedir)
 
 
 configfile: workflow.source_path("config/config.yaml")
@@ -42,10 +29,6 @@ rule all:
 rule tables:
     input:
         f"{ROOT}/tables/verdicts.csv",
-
-
-if DRY_RUN:
-    print_estimate()
 
 
 onstart:

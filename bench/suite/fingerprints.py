@@ -33,6 +33,11 @@ def fingerprint(*files: str | Path) -> str:
     return _digest(tuple(ROOT / file for file in files))
 
 
+def modules(folder: str) -> list[Path]:
+    """Every Python file right in ``folder``: plug-ins and figures, which nothing imports by name."""
+    return sorted((ROOT / folder).glob("*.py"))
+
+
 @cache
 def _digest(files: tuple[Path, ...]) -> str:
     sha256 = hashlib.sha256()

@@ -1,5 +1,9 @@
 """Rules that turn records into tables, figures and the report."""
 
+from pathlib import Path
+
+from bench.suite.fingerprints import fingerprint, modules
+
 
 rule collect:
     """One table of all runs, one of all learning curves, and one of what least squares left in each layer."""
@@ -62,7 +66,7 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("workflow/scripts/draw.py", *figure_code()),
+        code=fingerprint("workflow/scripts/draw.py", *modules("bench/figures")),
     script:
         "../scripts/draw.py"
 

@@ -1,5 +1,22 @@
 """The suite, where its results lie, and its jobs."""
 
+import atexit
+import sys
+import time
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+from snakemake.settings.enums import Quietness
+
+from bench.files import check_writable
+from bench.runs.dashboard import Dashboard
+from bench.suite.cost_estimates import COST_FILE, CostTable, as_sentence, estimated
+from bench.suite.loading import check_settings, load_suite, loaded
+from bench.suite.resources import memory_mb, runtime_minutes, urgencies
+from bench.training.devices import visible_gpus
+from nisp.errors import UserError
+
 try:
     check_settings(
         config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
@@ -23,8 +40,6 @@ except UserError as error:
 ROOT = f"{config['results']}/{SUITE.suite}"
 URGENCIES = urgencies(SUITE)
 STARTED = time.time()
-# Snakemake knows by itself only when the plan is made.
-DRY_RUN = any(re.fullmatch(r"-[a-zA-Z]*n|--dry-?run", part) for part in sys.argv[1:])
 QUIETLY = {"quietness": Quietness.PROGRESS}
 
 # Jobs that run networks take a GPU each where there are any here; on a cluster the profile says how many they take.
@@ -87,29 +102,11 @@ def urgency(wildcards):
     return URGENCIES[job_of(wildcards)]
 
 
-def figure_code():
-    """Source files that decide how figures look."""
-    folder = Path(workflow.basedir)
-    return tuple(
-        sorted(
-            str(file.relative_to(folder)) for file in folder.glob("bench/figures/*.py")
-        )
-    )
-
-
-def table1_code():
-    """The models of the paper's Table 1: plug-ins, which nothing imports."""
-    folder = Path(workflow.basedir)
-    return tuple(
-        sorted(
-            str(file.relative_to(folder)) for file in folder.glob("bench/models/*.py")
-        )
-    )
-
-
+@atexit.register
 def print_estimate():
-    """How long the suite would keep a GPU, for a dry run."""
-    print(as_sentence(SUITE, estimated(SUITE, COSTS)), file=sys.stderr)
+    """How long the suite would keep a GPU, after the plan of a dry run, however it was asked for."""
+    if workflow.dryrun:
+        print(as_sentence(SUITE, estimated(SUITE, COSTS)), file=sys.stderr)
 
 
 def begin():

@@ -1,5 +1,9 @@
 """Tables of the paper that need neither data nor training."""
 
+from pathlib import Path
+
+from bench.suite.fingerprints import fingerprint, modules
+
 PAPER = f"{config['results']}/paper"
 
 
@@ -16,6 +20,6 @@ rule table1_costs:
     conda:
         "../../environment.yml"
     params:
-        code=fingerprint("workflow/scripts/table1_costs.py", *table1_code()),
+        code=fingerprint("workflow/scripts/table1_costs.py", *modules("bench/models")),
     script:
         "../scripts/table1_costs.py"
