@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader
 from bench.answers.sentences import Reductions, answer, reductions
 from bench.answers.tables import labelled, panels_of
 from bench.suite.plugins import ROOT
+from bench.suite.questions import Question
 from bench.suite.schema import Suite
-from bench.suite.specs import Question
 from nisp import __version__
 
 KINDS = ("supported", "contradicted", "inconclusive")

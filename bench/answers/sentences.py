@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 
 from bench.answers.tables import labelled
-from bench.suite.specs import Question
+from bench.suite.questions import Question
 
 Reductions = Mapping[tuple[str, str, float], tuple[float, float]]
 """(model label, plan, ratio) -> share of MACs and of parameters removed, in per cent."""

@@ -8,7 +8,8 @@ import pandas as pd
 import pandera.pandas as pa
 
 from bench.files import check_sum, replacing, write_sum
-from bench.suite.schema import Run, Suite
+from bench.suite.grid import Run
+from bench.suite.schema import Suite
 from nisp.errors import UserError
 
 _per_cent = pa.Check.in_range(0, 100)

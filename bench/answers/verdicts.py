@@ -9,8 +9,8 @@ import pandas as pd
 from bench.answers.sentences import Reductions, answer, cell_setting
 from bench.answers.statistics import Paired, holm, paired_bootstrap
 from bench.answers.tables import VERDICTS, framed, labelled
+from bench.suite.questions import Question
 from bench.suite.schema import Suite
-from bench.suite.specs import Question
 
 LEVEL = 0.05
 WIDTHS = {"comparison": 42, "setting": 16}

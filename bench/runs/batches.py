@@ -14,7 +14,8 @@ from bench.runs.records import Store, load_record, save_record
 from bench.runs.setup import Method, Protocol, Target
 from bench.runs.stored_tensors import load_dataset
 from bench.suite import plugins
-from bench.suite.schema import Run, Suite
+from bench.suite.grid import Run
+from bench.suite.schema import Suite
 from bench.suite.specs import ModelSpec
 from bench.training.devices import device
 

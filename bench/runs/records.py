@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import read_sealed_if_valid, write_sealed
-from bench.suite.schema import Job, Run, Suite
+from bench.suite.grid import Job, Run
+from bench.suite.schema import Suite
 from nisp.errors import UserError
 
 

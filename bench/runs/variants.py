@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from bench.suite.fields import Name, Strict, distinct
 from bench.suite.loading import loaded
-from bench.suite.specs import ModelSpec, Name, Strict, distinct
+from bench.suite.specs import ModelSpec
 from nisp.errors import UserError
 from nisp.pruning.contract import Group
 from nisp.pruning.selection import channels_left, factors_by_layer

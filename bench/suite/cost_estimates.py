@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from bench.suite.fields import Strict
+from bench.suite.grid import Run
 from bench.suite.plugins import ROOT
-from bench.suite.schema import Run, Suite
-from bench.suite.specs import DatasetSpec, ModelSpec, Strict
+from bench.suite.schema import Suite
+from bench.suite.specs import DatasetSpec, ModelSpec
 from bench.training.recoveries import epochs_of
 
 COST_FILE = ROOT / "config" / "costs.yaml"
@@ -42,7 +44,7 @@ class CostTable(Strict):
     def side(self, dataset: DatasetSpec) -> int | None:
         """Pixels a side of the data set's images in a suite, None where it is not known."""
         known = self.datasets.get(dataset.name)
-        return dataset.image_size or (known.side if known else None)
+        return dataset.side or (known.side if known else None)
 
     def network(self, model: ModelSpec, dataset: DatasetSpec) -> Network | None:
         """What the model costs on images of the data set, None where it is not known."""

@@ -4,7 +4,8 @@ import math
 
 from bench.suite import plugins
 from bench.suite.cost_estimates import CostTable, epochs_of_trainings, macs_left
-from bench.suite.schema import Job, Suite
+from bench.suite.grid import Job
+from bench.suite.schema import Suite
 
 START_MB = 2000
 """Python, torch and the project's code."""

@@ -1,65 +1,14 @@
-"""The parts of a suite file: frozen objects that check what they are given."""
+"""Data sets, models, plans, methods and rankings as a suite names them."""
 
-import math
-from collections.abc import Mapping
-from itertools import product
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from bench.suite import plugins
+from bench.suite.fields import Name, Seed, Strict, check_options
 from bench.training.recoveries import Recovery
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_+.-]*$", max_length=64)]
 Reconstruction = Literal["none", "least_squares"]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-METRICS = (
-    "top1_pruned",
-    "top1_recalibrated",
-    "top1_final",
-    "top5_final",
-    "ware",
-    "agreement_top1",
-    "agreement_top5",
-    "score_seconds",
-)
-
-
-def _short(ratio: float) -> float:
-    """A ratio stands in the names of files, with six digits at most."""
-    if "e" in f"{ratio:g}" or float(f"{ratio:g}") != ratio:
-        raise ValueError(f"{ratio!r} has more than six digits, or is less than 0.0001")
-    return ratio
-
-
-Ratio = Annotated[float, Field(gt=0, lt=1), AfterValidator(_short)]
-
-
-class Strict(BaseModel):
-    """Frozen, no key that it does not know, and no number that is none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        """YAML reads yes and no, on and off as truth values, which would count as 1 and 0."""
-        given = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(item, bool) for item in given) and not _takes_truth(cls, info):
-            raise ValueError(f"yes and no, true and false, are no answer here (given: {value!r:.80})")
-        return value
-
-    @field_validator("*")
-    @classmethod
-    def _of_sensible_size(cls, value: Any) -> Any:
-        for item in value if isinstance(value, tuple) else [value]:
-            if isinstance(item, int | float) and abs(item) >= 2**31:
-                raise ValueError(f"{item:.3g} is larger than any number here may be")
-        return value
-
-
-def _takes_truth(kind: type[BaseModel], info: ValidationInfo) -> bool:
-    return kind.model_fields[str(info.field_name)].annotation is bool
 
 
 def _known(name: str, folders: tuple[str, ...], what: str) -> str:
@@ -69,110 +18,37 @@ def _known(name: str, folders: tuple[str, ...], what: str) -> str:
     return name
 
 
-def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values, none of them twice."""
-    doubles = [value for index, value in enumerate(values) if value in values[:index]]
-    if doubles:
-        raise ValueError(f"{doubles[0]} is given twice")
-    return values
-
-
 class DatasetSpec(Strict):
-    """A data set by name, the seed of its splits, and the side of its images in pixels where that can be chosen."""
+    """A data set by name, the seed of its splits, and the options of its ``load``.
+
+    ``image_size``, the side of its images in pixels where that can be chosen, is short for the option of that name.
+    """
 
     name: Name
     split_seed: Seed = 0
     image_size: int | None = Field(default=None, ge=8, le=1024)
+    options: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _exists(self) -> "DatasetSpec":
         _known(self.name, plugins.DATASETS, "data set")
-        if self.options.keys() - plugins.data_options(self.name):
+        allowed = plugins.data_options(self.name)
+        if self.image_size is not None and "image_size" not in allowed:
             raise ValueError(f"data set '{self.name}' has images of one size only: leave image_size out")
+        if self.image_size is not None and "image_size" in self.options:
+            raise ValueError(f"data set '{self.name}' is given image_size twice")
+        check_options(f"data set '{self.name}'", self.options, allowed)
         return self
 
     @property
-    def options(self) -> dict[str, int]:
+    def load_options(self) -> dict[str, Any]:
         """Keyword arguments of the data set's ``load``, beside the seed."""
-        return {} if self.image_size is None else {"image_size": self.image_size}
+        return self.options if self.image_size is None else {**self.options, "image_size": self.image_size}
 
-
-class Training(Strict):
-    """How base networks are trained; the fields of bench.training.loop.Recipe, but the last three.
-
-    With ``weights`` (bench.training.pretrained) they are loaded instead; the rest then says how these were trained,
-    from which the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another
-    file under the same name goes unnoticed. ``source`` says where the recipe is published; no result depends on it.
-    """
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    weight_decay: float = Field(default=5e-4, ge=0)
-    schedule: Literal["constant", "step", "step_last_fifth", "step_thirds", "step_100k", "cosine", "inv", "poly"] = (
-        "cosine"
-    )
-    augment: tuple[Literal["resized_crop", "shift", "crop", "flip"], ...] = ()
-    precision: Literal["fp32", "bf16"] = "fp32"
-    weights: str | None = None
-    weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
-    source: str = "our choice"
-
-
-class TrainingTable(Strict):
-    """The default recipe, and by model label or family what differs from it."""
-
-    default: Training
-    models: dict[str, dict[str, Any]] = {}
-
-    @model_validator(mode="after")
-    def _overrides_fit(self) -> "TrainingTable":
-        for name, override in self.models.items():
-            for key in override.keys() - Training.model_fields.keys():
-                allowed = ", ".join(Training.model_fields)
-                raise ValueError(f"models.{name}.{key} is not a known key: allowed are {allowed}")
-            self.of(name)
-        return self
-
-    def of(self, *names: str) -> Training:
-        """The recipe of a model, the later of ``names`` overriding the earlier."""
-        merged = self.default.model_dump()
-        for name in names:
-            merged |= self.models.get(name, {})
-        return Training(**merged)
-
-
-class Finetuning(Strict):
-    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth).
-
-    ``tuned_factors`` are those that the recovery finetune_tuned tries, the best on validation images counting.
-    """
-
-    epochs: int = Field(ge=1)
-    learning_rate_factor: float = Field(default=0.1, gt=0, le=1)
-    tuned_factors: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.01, 0.03, 0.1, 0.3), min_length=1)
-
-    _each_once = field_validator("tuned_factors")(distinct)
-
-
-class FinetuningTable(Finetuning):
-    """Fine-tuning of all models, and by model label or family what differs from it."""
-
-    models: dict[str, dict[str, Any]] = {}
-
-    @model_validator(mode="after")
-    def _overrides_fit(self) -> "FinetuningTable":
-        for name in self.models:
-            self.of(name)
-        return self
-
-    def of(self, *names: str) -> Finetuning:
-        """Fine-tuning of a model, the later of ``names`` overriding the earlier."""
-        merged = self.model_dump(exclude={"models"})
-        for name in names:
-            merged |= self.models.get(name, {})
-        return Finetuning(**merged)
+    @property
+    def side(self) -> int | None:
+        """The side of the images in pixels, where the suite chooses it."""
+        return self.load_options.get("image_size")
 
 
 class ModelSpec(Strict):
@@ -259,7 +135,7 @@ class MethodSpec(Strict):
     @model_validator(mode="after")
     def _exists(self) -> "MethodSpec":
         _known(self.criterion, plugins.CRITERIA, "criterion")
-        _check_options(f"criterion '{self.criterion}'", self.options, plugins.options(self.criterion))
+        check_options(f"criterion '{self.criterion}'", self.options, plugins.options(self.criterion))
         return self
 
 
@@ -272,112 +148,5 @@ class RankingSpec(Strict):
     @model_validator(mode="after")
     def _exists(self) -> "RankingSpec":
         _known(self.name, plugins.RANKINGS, "ranking")
-        _check_options(f"ranking '{self.name}'", self.options, plugins.ranking_options(self.name))
+        check_options(f"ranking '{self.name}'", self.options, plugins.ranking_options(self.name))
         return self
-
-
-def _check_options(owner: str, options: Mapping[str, Any], allowed: Mapping[str, str]) -> None:
-    for option, value in options.items():
-        if option not in allowed:
-            raise ValueError(f"{owner} has no option '{option}': it takes {', '.join(allowed) or 'none'}")
-        if not _is_of(value, allowed[option]):
-            raise ValueError(f"option '{option}' must be of type {allowed[option]} (given: {value!r:.80})")
-
-
-def _is_of(value: Any, kind: str) -> bool:
-    """Whether an option has the type that its annotation names; of other annotations, nothing is known."""
-    if kind == "float":
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if kind == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, {"bool": bool, "str": str}.get(kind, object))
-
-
-class Compositions(Strict):
-    """Every combination of criteria, reconstructions and recoveries, as methods."""
-
-    criteria: tuple[Name, ...] = Field(min_length=1)
-    reconstructions: tuple[Reconstruction, ...] = Field(default=("none",), min_length=1)
-    recoveries: tuple[Recovery, ...] = Field(default=("recalibrate",), min_length=1)
-
-    _each_once = field_validator("criteria", "reconstructions", "recoveries")(distinct)
-
-    @property
-    def methods(self) -> dict[str, MethodSpec]:
-        """Label -> method: the parts joined by +, without what is not done and with recalibration unsaid."""
-        unsaid = {"none": "", "least_squares": "+ls"}
-        return {
-            f"{criterion}{unsaid[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
-                criterion=criterion, reconstruction=reconstruction, recovery=recovery
-            )
-            for criterion, reconstruction, recovery in product(self.criteria, self.reconstructions, self.recoveries)
-        }
-
-
-class Experiment(Strict):
-    """A grid: data sets (all of the suite, if none is named) x models x seeds x plans x ratios x methods.
-
-    Methods are named, or combined from ``compositions``, or both.
-    """
-
-    name: Name
-    datasets: tuple[Name, ...] = ()
-    models: tuple[ModelSpec, ...] = Field(min_length=1)
-    seeds: tuple[Seed, ...] = Field(min_length=1)
-    plans: tuple[Name, ...] = Field(default=("uniform",), min_length=1)
-    ratios: tuple[Ratio, ...] = Field(min_length=1)
-    named: tuple[Name, ...] = Field(default=(), alias="methods")
-    compositions: Compositions | None = None
-
-    _each_once = field_validator("datasets", "seeds", "plans", "ratios", "named", "models")(distinct)
-
-    @model_validator(mode="after")
-    def _has_methods(self) -> "Experiment":
-        if not self.methods:
-            raise ValueError("names neither methods nor compositions")
-        return self
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Labels of all its methods, each once."""
-        return tuple(dict.fromkeys([*self.named, *(self.compositions.methods if self.compositions else ())]))
-
-
-class Question(Strict):
-    """A claim, the comparison that decides it, and its primary metric: fixed before anything is run.
-
-    difference      subject is better than each of ``against``, in the mean over ``ratios``, model by model
-    noninferiority  subject is at most ``margin`` worse than each of ``against`` ('base' is the unpruned network),
-                    for every model and ratio
-    slope           subject changes less for the worse with each further layer than each of ``against``
-    """
-
-    id: Name
-    text: str
-    claim: str
-    kind: Literal["difference", "noninferiority", "slope"]
-    subject: Name
-    against: tuple[Name, ...] = Field(min_length=1)
-    metric: str
-    models: tuple[Name, ...] = Field(min_length=1)
-    plan: Name = "uniform"
-    ratios: tuple[Ratio, ...] = Field(min_length=1)
-    higher_is_better: bool = True
-    margin: float = Field(default=0.0, ge=0)
-
-    _each_once = field_validator("against", "models", "ratios")(distinct)
-
-    @model_validator(mode="after")
-    def _compares_two(self) -> "Question":
-        if self.subject == "base" or self.subject in self.against:
-            raise ValueError(f"question '{self.id}' compares '{self.subject}' with itself, or the unpruned network")
-        if "base" in self.against and not self.metric.startswith(("top1", "top5")):
-            raise ValueError(f"the unpruned network has no {self.metric} to compare with: choose a top1 or top5 metric")
-        return self
-
-    @field_validator("metric")
-    @classmethod
-    def _is_measured(cls, metric: str) -> str:
-        if metric not in METRICS:
-            raise ValueError(f"metric '{metric}' is unknown: choose one of {', '.join(METRICS)}")
-        return metric

@@ -19,7 +19,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from bench.files import replacing, write_json
-from bench.suite.specs import Strict
+from bench.suite.fields import Strict
 from nisp.errors import UserError
 from nisp.pruning.builders import ALLOWED, build
 from nisp.pruning.rebuilding import changed_attributes, check_names, named_tensors, set_attributes, set_tensors

@@ -11,4 +11,4 @@ with job(snakemake.log[0]):
     suite = load_suite(Path(snakemake.params.suite))
     spec = suite.dataset(snakemake.wildcards.dataset)
     load = plugins.load(plugins.DATASETS, spec.name).load
-    save_dataset(Path(snakemake.output[0]), load(Path(snakemake.config["data"]), spec.split_seed, **spec.options))
+    save_dataset(Path(snakemake.output[0]), load(Path(snakemake.config["data"]), spec.split_seed, **spec.load_options))

@@ -4,17 +4,10 @@ import copy
 
 import pytest
 
+from bench.suite.experiments import Experiment
+from bench.suite.recipes import Finetuning, Training
 from bench.suite.schema import Suite
-from bench.suite.specs import (
-    DatasetSpec,
-    Experiment,
-    Finetuning,
-    MethodSpec,
-    ModelSpec,
-    PlanSpec,
-    RankingSpec,
-    Training,
-)
+from bench.suite.specs import DatasetSpec, MethodSpec, ModelSpec, PlanSpec, RankingSpec
 
 CONTENT = {
     "suite": "small",
@@ -50,7 +43,9 @@ BASE_FIELDS = {
         "schedule": "step", "augment": ["flip"], "precision": "bf16", "weights": "w.pt", "weights_sha256": "0" * 64,
     }),
     ModelSpec: ((*ONE, "models", 0), {"name": "resnet", "depth": 6}),
-    DatasetSpec: (("datasets", 0), {"name": "cifar10", "split_seed": 1, "image_size": 96}),
+    DatasetSpec: (("datasets", 0), {
+        "name": "cifar10", "split_seed": 1, "image_size": 96, "options": {"image_size": 128},
+    }),
 }  # fmt: skip
 NOTED_ONLY = {Training: {"source"}}
 """Fields of these that decide nothing."""
@@ -65,7 +60,7 @@ def changed(where, field, value):
     node[field] = value
     if (field, value) == ("rescore", False):
         node["steps"] = 2
-    if where[-1] == "models" or field in ("name", "depth"):
+    if field in ("name", "depth") or (where[0], field) == ("datasets", "options"):
         _consistent(node, field)
     if field == "budget":
         node["allocation"] = "uniform"
@@ -78,7 +73,7 @@ def _consistent(node, field):
         node["depth"] = 8
     elif field == "depth":
         node["depth"] = 6
-    if node.get("name") == "cifar10":
+    if node.get("name") == "cifar10" or "options" in node:
         node.pop("image_size", None)
 
 
@@ -114,7 +109,7 @@ def test_a_setting_of_the_whole_suite_changes_the_digest_of_its_runs(field):
     assert digest_of(Suite(**{**CONTENT, field: SUITE_FIELDS[field]})) != digest_of(Suite(**CONTENT))
 
 
-@pytest.mark.parametrize("field", ["split_seed", "image_size"])
+@pytest.mark.parametrize("field", ["split_seed", "image_size", "options"])
 def test_a_setting_of_the_data_changes_the_digest_of_the_splits(field):
     where, values = BASE_FIELDS[DatasetSpec]
     after, before = changed(where, field, values[field]), Suite(**CONTENT)

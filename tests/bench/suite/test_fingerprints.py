@@ -70,6 +70,7 @@ def test_a_change_to_a_file_that_decides_a_number_is_noticed_and_no_other(file, 
         fingerprints._digest.cache_clear()
         for suite in everything:
             suite.__dict__.pop("latency_digest", None)
+            suite._known.clear()
         return [digests(suite) for suite in everything]
 
     before = seen()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.suite.loading import load_suite
-from bench.suite.specs import METRICS
+from bench.suite.questions import METRICS
 from nisp.errors import UserError
 
 SUITES = sorted(Path("config/suites").glob("*.yaml"))

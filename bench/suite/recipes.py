@@ -1,0 +1,85 @@
+"""How networks are trained and fine-tuned: a default, and what differs from it by model."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from bench.suite.fields import Strict, distinct
+
+
+class Training(Strict):
+    """How base networks are trained; the fields of bench.training.loop.Recipe, but the last three.
+
+    With ``weights`` (bench.training.pretrained) they are loaded instead; the rest then says how these were trained,
+    from which the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another
+    file under the same name goes unnoticed. ``source`` says where the recipe is published; no result depends on it.
+    """
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weight_decay: float = Field(default=5e-4, ge=0)
+    schedule: Literal["constant", "step", "step_last_fifth", "step_thirds", "step_100k", "cosine", "inv", "poly"] = (
+        "cosine"
+    )
+    augment: tuple[Literal["resized_crop", "shift", "crop", "flip"], ...] = ()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    weights: str | None = None
+    weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
+    source: str = "our choice"
+
+
+class TrainingTable(Strict):
+    """The default recipe, and by model label or family what differs from it."""
+
+    default: Training
+    models: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> "TrainingTable":
+        for name, override in self.models.items():
+            for key in override.keys() - Training.model_fields.keys():
+                allowed = ", ".join(Training.model_fields)
+                raise ValueError(f"models.{name}.{key} is not a known key: allowed are {allowed}")
+            self.of(name)
+        return self
+
+    def of(self, *names: str) -> Training:
+        """The recipe of a model, the later of ``names`` overriding the earlier."""
+        merged = self.default.model_dump()
+        for name in names:
+            merged |= self.models.get(name, {})
+        return Training(**merged)
+
+
+class Finetuning(Strict):
+    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth).
+
+    ``tuned_factors`` are those that the recovery finetune_tuned tries, the best on validation images counting.
+    """
+
+    epochs: int = Field(ge=1)
+    learning_rate_factor: float = Field(default=0.1, gt=0, le=1)
+    tuned_factors: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.01, 0.03, 0.1, 0.3), min_length=1)
+
+    _each_once = field_validator("tuned_factors")(distinct)
+
+
+class FinetuningTable(Finetuning):
+    """Fine-tuning of all models, and by model label or family what differs from it."""
+
+    models: dict[str, dict[str, Any]] = {}
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> "FinetuningTable":
+        for name in self.models:
+            self.of(name)
+        return self
+
+    def of(self, *names: str) -> Finetuning:
+        """Fine-tuning of a model, the later of ``names`` overriding the earlier."""
+        merged = self.model_dump(exclude={"models"})
+        for name in names:
+            merged |= self.models.get(name, {})
+        return Finetuning(**merged)
