@@ -1,13 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test mutants check audit figures reference docs lock clean
+.PHONY: help setup reproduce test test-slow test-all mutants check audit figures reference docs lock clean
 PYTHON ?= python3
 CORES ?= all
 SUITE ?= embedded
+PARALLEL ?= --numprocesses 2 --dist loadfile
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 help:  ## show this
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: .venv/installed  ## make .venv and install the locked requirements
 
@@ -21,8 +22,14 @@ setup: .venv/installed  ## make .venv and install the locked requirements
 reproduce: setup  ## run the default suite end to end and print its verdicts
 	snakemake --cores $(CORES)
 
-test: setup  ## run the tests
-	python -m pytest
+test: setup  ## run the fast tests, and one of each kind of the slow ones (6 minutes on 2 cores)
+	python -m pytest -m "not slow" $(PARALLEL)
+
+test-slow: setup  ## run the slow tests
+	python -m pytest -m slow $(PARALLEL)
+
+test-all: setup  ## run all tests
+	python -m pytest $(PARALLEL)
 
 SEED ?= 0
 COUNT ?= 100
@@ -47,7 +54,7 @@ reference:  ## keep the tables and figures of results/SUITE (embedded) as its re
 	rm -rf results/reference/$(SUITE)/tables results/reference/$(SUITE)/figures
 	cp -r results/$(SUITE)/tables results/$(SUITE)/figures results/reference/$(SUITE)/
 
-docs: setup  ## write docs/methods.md anew from the criteria's docstrings
+docs: setup  ## write docs/methods.md again from the criteria's docstrings
 	python -m bench.suite.method_docs > docs/methods.md.new
 	mv docs/methods.md.new docs/methods.md
 

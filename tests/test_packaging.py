@@ -52,13 +52,6 @@ def test_no_registry_is_named():
         assert not re.search(r"--(extra-)?index-url|https?://\S*(simple|pypi)", (ROOT / name).read_text()), name
 
 
-def test_imports_keep_to_the_layers():
-    """bench knows neither nisp nor baselines; nisp knows of the project the contract and its errors only."""
-    for folder, forbidden in (("bench", r"(nisp|baselines)\b"), ("nisp", r"(baselines|bench\.(?!contract|errors))")):
-        for file in (ROOT / folder).rglob("*.py"):
-            assert not re.search(rf"^\s*(from|import) {forbidden}", file.read_text(), re.M), file
-
-
 @pytest.mark.parametrize("target", ["help", "-n reproduce", "-n test"])
 def test_make_knows_its_targets(target):
     done = subprocess.run(["make", *target.split()], cwd=ROOT, capture_output=True, text=True)
