@@ -1,142 +1,147 @@
-"""What surgery changed in a network, as data: finding it, and putting it into a freshly built original.
+"""Rebuilding a network from its description (nisp.pruning.structure), without calling any of its constructors.
 
-That is the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors. It makes no
-difference how the network was pruned, nor which layers there are.
+What the description says is checked as it is used: it may come from anywhere.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from nisp.errors import UserError
+from nisp.pruning.import_paths import ALLOWED, find_class, find_function
+from nisp.pruning.plain_values import Enum, Fault, from_json
+from nisp.pruning.structure import BOOKKEEPING, derived, overrides
 
-Attributes = dict[str, dict[str, Any]]
-"""Module name -> attribute name -> value: numbers, strings, None, and lists of them."""
+MODULE = {"class": str, "attributes": dict, "modules": dict, "parameters": dict, "buffers": dict, "unsaved": list}
+TENSOR = {"parameter": bool, "requires_grad": bool, "order": list | None}
 
 
-def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
-    """The plain attributes whose values in ``pruned`` are others; whether it is in training mode is left out.
+def check_fields(content: Any, kinds: Mapping[str, Any], where: str) -> None:
+    """Fault unless ``content`` is an object with just the keys of ``kinds``, and values of those types."""
+    if not isinstance(content, dict):
+        raise Fault(f"{where} is not an object")
+    for key in content.keys() ^ kinds.keys():
+        raise Fault(f"{where} has the unknown key '{key}'" if key in content else f"{where} lacks '{key}'")
+    for key, kind in kinds.items():
+        if not isinstance(content[key], kind) or (kind is not bool and isinstance(content[key], bool)):
+            raise Fault(f"'{key}' of {where} has the wrong type: {type(content[key]).__name__}")
 
-    UserError if it has not the same modules.
+
+def rebuild(
+    modules: Sequence[Any],
+    described: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    allowed: Sequence[str] = ALLOWED,
+) -> nn.Module:
+    """The network, in eval mode.
+
+    modules, described  "modules" and "tensors" of its description
+    tensors             name -> values
+    allowed             see nisp.pruning.import_paths
+
+    Fault if the description does not hold or does not fit the tensors; UserError if a class or function is not found.
     """
-    before, after = dict(original.named_modules()), dict(pruned.named_modules())
-    strange = [name for name in [*before, *after] if type(before.get(name)) is not type(after.get(name))]
-    if strange:
-        raise UserError(f"the pruned network and its original have different modules '{strange[0]}'")
-    changed: Attributes = defaultdict(dict)
-    for name, module in before.items():
-        now = vars(after[name])
-        for key, value in vars(module).items():
-            if key != "training" and _plain(value) and _plain(now.get(key)) and now.get(key) != value:
-                changed[name][key] = _listed(now.get(key))
-    return dict(changed)
+    return _Network(modules, described, tensors, allowed).rebuilt()
 
 
-def _plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
-        return all(map(_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+class _Network:
+    """The parts of a network, to be put together."""
+
+    def __init__(
+        self,
+        modules: Sequence[Any],
+        described: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        allowed: Sequence[str],
+    ) -> None:
+        for position, entry in enumerate(modules):
+            check_fields(entry, MODULE, f"module {position}")
+        if not modules:
+            raise Fault("it has no modules")
+        for name in described.keys() ^ tensors.keys():
+            raise Fault(f"the tensor '{name}' is only in the {'description' if name in described else 'weights'}")
+        self.entries, self.allowed = modules, allowed
+        self.modules = [_empty(find_class(entry["class"], allowed)) for entry in modules]
+        self.defining = {type(module).__module__ for module in self.modules}
+        self.tensors = {name: _tensor(tensors[name], described[name], name) for name in tensors}
+
+    def rebuilt(self) -> nn.Module:
+        for position, (module, entry) in enumerate(zip(self.modules, self.entries, strict=True)):
+            try:
+                self._fill(module, entry)
+            except Fault as fault:
+                raise Fault(f"module {position}, {entry['class']}: {fault}") from None
+        if len(set(self.modules[0].modules())) < len(self.modules):
+            raise Fault("it has modules outside the network")
+        return self.modules[0]
+
+    def _fill(self, module: nn.Module, entry: dict[str, Any]) -> None:
+        for key, value in entry["attributes"].items():
+            if key in BOOKKEEPING or key.startswith("__") or key in derived(module) or overrides(type(module), key):
+                raise Fault(f"the attribute '{key}' may not be set")
+            vars(module)[key] = from_json(value, self._resolve)
+        for key, position in entry["modules"].items():
+            module._modules[_leaf(key)] = None if position is None else self._resolve("module", position)
+        for key, name in entry["parameters"].items():
+            parameter = None if name is None else self._resolve("tensor", name)
+            if not isinstance(parameter, nn.Parameter | None):
+                raise Fault(f"'{name}' is not a parameter")
+            module._parameters[_leaf(key)] = parameter
+        for key, name in entry["buffers"].items():
+            module._buffers[_leaf(key)] = None if name is None else self._resolve("tensor", name)
+        if any(name not in module._buffers for name in map(str, entry["unsaved"])):
+            raise Fault("'unsaved' names a buffer that it does not have")
+        module._non_persistent_buffers_set.update(entry["unsaved"])
+        if isinstance(module, nn.RNNBase):
+            _set_flat_weights(module)
+
+    def _resolve(self, tag: str, content: Any) -> Any:
+        """What a description refers to."""
+        if tag == "module" and type(content) is int and 0 <= content < len(self.modules):
+            return self.modules[content]
+        if tag in ("tensor", "class", "enumeration", "function") and isinstance(content, str):
+            if tag == "tensor" and content in self.tensors:
+                return self.tensors[content]
+            if tag == "class":
+                return find_class(content, self.allowed)
+            if tag == "enumeration":
+                return find_class(content, self.allowed, Enum)
+            if tag == "function":
+                return find_function(content, self.allowed, self.defining)
+        raise Fault(f"there is no {tag} {content!r}")
 
 
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
+def _empty(kind: type) -> nn.Module:
+    """A module without parts; object's own ``__new__`` runs no code of the class."""
+    module: nn.Module = object.__new__(kind)
+    nn.Module.__init__(module)
+    vars(module)["training"] = False
+    return module
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+def _leaf(name: str) -> str:
+    if not name or "." in name:
+        raise Fault(f"'{name}' cannot be the name of a part")
+    return name
 
 
-def named_tensors(model: nn.Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers; tied ones once, or under every name.
-
-    Buffers that the state dict leaves out are among them: their shapes may have changed too.
-    """
-    yield from model.named_parameters(remove_duplicate=not every_name)
-    yield from model.named_buffers(remove_duplicate=not every_name)
-
-
-def _names(model: nn.Module) -> list[list[str]]:
-    """All names of each parameter and buffer."""
-    names: dict[int, list[str]] = defaultdict(list)
-    for name, tensor in named_tensors(model, every_name=True):
-        names[id(tensor)].append(name)
-    return list(names.values())
+def _tensor(values: Tensor, described: Any, name: str) -> Tensor:
+    """Parameter or buffer, with its dimensions in the order that they had in memory."""
+    check_fields(described, TENSOR, f"the tensor '{name}'")
+    order, needs_grad = described["order"], described["requires_grad"]
+    if needs_grad and not (values.is_floating_point() or values.is_complex()):
+        raise Fault(f"the tensor '{name}' is {values.dtype}, which has no gradients")
+    if order is not None:
+        if sorted(map(repr, order)) != sorted(map(repr, range(values.dim()))):
+            raise Fault(f"the order {order} is none of the {values.dim()} dimensions of '{name}'")
+        values = values.permute(order).contiguous().permute([order.index(dim) for dim in range(values.dim())])
+    else:
+        values = values.clone()  # aligned in memory as torch's own are, which decides how vector code adds up
+    return nn.Parameter(values, needs_grad) if described["parameter"] else values.requires_grad_(needs_grad)
 
 
-def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
-    """UserError that names ``what`` unless ``tensors`` has all of the network's, by one name each, and no others."""
-    names = _names(model)
-    unknown = sorted(tensors.keys() - {name for tied in names for name in tied})
-    missing = [tied[0] for tied in names if not tensors.keys() & set(tied)]
-    if unknown or missing:
-        fault = f"'{unknown[0]}' is not one of the network's" if unknown else f"'{missing[0]}' is missing"
-        raise UserError(f"the tensors of {what} do not fit the network: {fault}")
-
-
-def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> None:
-    """Set plain attributes that are there already; nothing else, so that a file cannot replace what runs.
-
-    UserError that names ``what`` for any other.
-    """
-    modules = dict(model.named_modules())
-    for name, values in attributes.items():
-        own = vars(modules[name]) if name in modules else {}
-        for key, value in values.items():
-            if not (key in own and _plain(own[key]) and _plain(value)):
-                raise UserError(f"{what} sets '{key}' of the module '{name}', which has no such attribute")
-            setattr(modules[name], key, _tupled(value) if isinstance(own[key], tuple) else value)
-
-
-def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
-    """Put ``tensors`` in the place of the network's own; tied ones stay tied where only one of their names is given.
-
-    UserError that names ``what`` if they are not just the network's, or have the wrong kind or shape for their layer.
-    """
-    check_names(model, tensors, what)
-    for tied in _names(model):
-        shared = next(name for name in tied if name in tensors)
-        made: dict[str, Tensor] = {}
-        for name in tied:
-            owner, _, leaf = name.rpartition(".")
-            module = model.get_submodule(owner)
-            old, new = getattr(module, leaf), tensors.get(name, tensors[shared])
-            if new.dim() != old.dim() or new.is_floating_point() != old.is_floating_point():
-                raise _misfit(what, name, _kind(new), _kind(old))
-            source = name if name in tensors else shared
-            if isinstance(old, nn.Parameter):
-                new = made.setdefault(source, nn.Parameter(new, requires_grad=old.requires_grad))
-            setattr(module, leaf, new)
-    _check_shapes(model, what)
-
-
-def _kind(tensor: Tensor) -> str:
-    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-
-
-def _misfit(what: object, name: str, given: str, wanted: str) -> UserError:
-    return UserError(f"the tensors of {what} do not fit the network: '{name}' is {given}, it needs {wanted}")
-
-
-def _check_shapes(model: nn.Module, what: object) -> None:
-    """What the common layers say of themselves is what their weights are."""
-    for name, module in model.named_modules():
-        weight, expected = getattr(module, "weight", None), _weight_shape(module)
-        if isinstance(weight, Tensor) and expected is not None and tuple(weight.shape) != expected:
-            raise _misfit(what, f"{name}.weight", f"of shape {tuple(weight.shape)}", f"{expected}")
-
-
-def _weight_shape(module: nn.Module) -> tuple[int, ...] | None:
-    match module:
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            return (module.out_channels, module.in_channels // module.groups, *module.kernel_size)
-        case nn.Linear():
-            return (module.out_features, module.in_features)
-        case nn.modules.batchnorm._BatchNorm():
-            return (module.num_features,)
-        case nn.LayerNorm():
-            return tuple(module.normalized_shape)
-        case nn.GroupNorm():
-            return (module.num_channels,)
-    return None
+def _set_flat_weights(module: nn.RNNBase) -> None:
+    try:
+        module._init_flat_weights()
+    except Exception as error:
+        raise Fault(f"its weights are incomplete: {error}") from None

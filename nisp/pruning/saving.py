@@ -1,123 +1,123 @@
-"""A pruned network as two files, from which it is rebuilt without any pruning code.
+"""A pruned network as two files in a folder, from which it is loaded without any pruning code.
 
-    <name>.json         how the original is built, and which plain attributes of its modules surgery changed
-    <name>.safetensors  all parameters and buffers, with the shapes that surgery left
+    network.json         the structure of the network (nisp.pruning.structure), or how its original is built and which
+                         plain attributes pruning changed (nisp.pruning.changes)
+    weights.safetensors  all parameters and buffers
 
-Nothing is pickled. What surgery changed is found by comparing the pruned network with a freshly built original, so it
-makes no difference how the network was pruned (nisp/pruning/rebuilding.py).
+Nothing is pickled.
 """
 
-import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import JsonValue, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from bench.files import replacing, write_json
-from bench.suite.specs import Strict
 from nisp.errors import UserError
-from nisp.pruning.builders import ALLOWED, build
-from nisp.pruning.rebuilding import changed_attributes, check_names, named_tensors, set_attributes, set_tensors
+from nisp.pruning import stored_files
+from nisp.pruning.builders import build
+from nisp.pruning.changes import changed_attributes, check_names, named_tensors, set_attributes, set_tensors
+from nisp.pruning.import_paths import ALLOWED
+from nisp.pruning.layer_shapes import check_shapes
+from nisp.pruning.plain_values import Fault
+from nisp.pruning.rebuilding import check_fields, rebuild
+from nisp.pruning.structure import describe
 
-VERSION = 1
-
-
-class Description(Strict):
-    """The content of the JSON file.
-
-    version     of this format
-    factory     import path of the function that builds the original, "package.module:function"
-    arguments   its keyword arguments
-    attributes  module name -> attribute name -> value, where it differs from the original's
-    sha256      of the weights file, in hexadecimal
-    """
-
-    version: Literal[1]
-    factory: str
-    arguments: dict[str, JsonValue]
-    attributes: dict[str, dict[str, JsonValue]]
-    sha256: str
+NUMBERS = ("macs", "macs_before", "params", "params_before", "removal_error")
+"""Attributes of what pruning returns that the description repeats, for people to read."""
+HEAD = {"version": int, "sha256": str, "numbers": dict}
+STRUCTURE = HEAD | {"modules": list, "tensors": dict}
+ORIGIN = HEAD | {"factory": str, "arguments": dict, "attributes": dict}
 
 
-def save_pruned(
-    path: Path, pruned: nn.Module, factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = ALLOWED
+def save(
+    pruned: Any,
+    folder: str | Path,
+    factory: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    allowed: Sequence[str] = (),
 ) -> None:
-    """Write ``pruned`` to ``path``.json and ``path``.safetensors (appended to the name).
+    """Write a network to ``folder``/network.json and ``folder``/weights.safetensors, replacing these.
 
-    ``factory`` and ``arguments`` build the network as it was before pruning (see nisp.pruning.builders.build).
+    pruned     the network, or an object that has it as ``.model``, such as nisp.Pruned
+    factory    only for networks whose structure is not plain data: import path of the function that builds the network
+               as it was before pruning, such as "torchvision.models:resnet18"
+    arguments  keyword arguments of ``factory``
+    allowed    packages of the network's code, besides ALLOWED, from which ``load`` may import; only needed if the
+               program that loads has not imported them (nisp.pruning.import_paths)
 
-    UserError if they do not, if the arguments cannot be written as JSON, or if ``pruned`` has other modules or tensors.
+    UserError if a part of the network cannot be described (it names module and attribute), if ``factory`` does not
+    build the original of ``pruned``, or if the files cannot be written.
     """
+    model = pruned if isinstance(pruned, nn.Module) else getattr(pruned, "model", None)
+    if not isinstance(model, nn.Module):
+        kind = type(pruned).__name__
+        raise UserError(f"only a network can be saved, or an object with one as .model; this has the type {kind}")
+    if factory is None and arguments is not None:
+        raise UserError("arguments= needs factory=, the import path of the function that takes them")
+    allowed = _with_defaults(allowed)
+    described, tensors = describe(model, allowed) if factory is None else _origin(model, factory, arguments, allowed)
+    stored_files.write(Path(folder), {"numbers": {} if pruned is model else _numbers(pruned)} | described, tensors)
+
+
+def load(folder: str | Path, allowed: Sequence[str] = ()) -> nn.Module:
+    """The network that ``save`` wrote to ``folder``, on the CPU and in eval mode.
+
+    Its classes must be in an ``allowed`` package or one of ALLOWED, or be imported already (nisp.pruning.import_paths).
+
+    UserError if a file is missing, damaged or does not fit the other, if the format has another version, or if the
+    description names code that is not allowed or not there.
+    """
+    folder, allowed = Path(folder), _with_defaults(allowed)
+    file = folder / stored_files.DESCRIPTION
     try:
-        plain: dict[str, JsonValue] = json.loads(json.dumps(arguments))  # as they will be read
+        content = stored_files.read_description(folder)
+        check_fields(content, ORIGIN if "factory" in content else STRUCTURE, "it")
+        tensors = stored_files.read_weights(folder, content["sha256"])
+        if "factory" in content:
+            return _from_origin(content, tensors, folder, allowed)
+        model = rebuild(content["modules"], content["tensors"], tensors, allowed)
+        check_shapes(model, folder / stored_files.WEIGHTS)
+        return model
+    except Fault as fault:
+        raise UserError(f"{file} does not describe a network: {fault}") from None
+    except RecursionError:
+        raise UserError(f"{file} does not describe a network: it is nested too deeply") from None
+
+
+def _with_defaults(allowed: Sequence[str]) -> tuple[str, ...]:
+    return (*ALLOWED, *([allowed] if isinstance(allowed, str) else allowed))
+
+
+def _numbers(pruned: Any) -> dict[str, float]:
+    found = {name: getattr(pruned, name, None) for name in NUMBERS}
+    return {name: n for name, n in found.items() if isinstance(n, int | float) and math.isfinite(n)}
+
+
+def _origin(
+    model: nn.Module, factory: str, arguments: Mapping[str, Any] | None, allowed: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The description by ``factory`` and what changed since, and the tensors by name."""
+    try:
+        plain = json.loads(json.dumps(dict(arguments or {}), allow_nan=False))  # as they will be read
     except (TypeError, ValueError) as error:
         raise UserError(f"the arguments of {factory} cannot be written as JSON: {error}") from None
     original = build(factory, plain, allowed)
-    attributes = changed_attributes(original, pruned)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named_tensors(pruned)}
+    attributes = changed_attributes(original, model)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in named_tensors(model)}
     check_names(original, tensors, "the pruned network")
-    with replacing(_weights_file(path)) as temporary:
-        save_file(tensors, temporary)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    description = Description(version=1, factory=factory, arguments=plain, attributes=attributes, sha256=digest)
-    write_json(_description_file(path), description.model_dump())
+    return {"factory": factory, "arguments": plain, "attributes": attributes}, tensors
 
 
-def load_pruned(path: Path, allowed: Sequence[str] = ALLOWED) -> nn.Module:
-    """The network that ``save_pruned`` wrote to ``path``, on the CPU and in eval mode.
-
-    UserError if a file is missing, damaged or does not fit the other, if the version is another, or if the description
-    names a factory outside the ``allowed`` packages, or modules, attributes or tensors that the network does not have.
-    """
-    description = _read_description(_description_file(path))
-    tensors = _read_weights(_weights_file(path), description.sha256)
-    model = build(description.factory, description.arguments, allowed)
-    set_attributes(model, description.attributes, _description_file(path))
-    set_tensors(model, tensors, _weights_file(path))
+def _from_origin(
+    content: Mapping[str, Any], tensors: Mapping[str, Tensor], folder: Path, allowed: Sequence[str]
+) -> nn.Module:
+    for name, values in content["attributes"].items():
+        if not isinstance(values, dict):
+            raise Fault(f"the attributes of '{name}' are not an object")
+    model = build(content["factory"], content["arguments"], allowed)
+    set_attributes(model, content["attributes"], folder / stored_files.DESCRIPTION)
+    set_tensors(model, tensors, folder / stored_files.WEIGHTS)
     return model.eval()
-
-
-def _description_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
-def _weights_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.safetensors")
-
-
-def _read_description(file: Path) -> Description:
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        raise UserError(f"there is no {file}") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read as JSON: {error}") from None
-    if isinstance(content, dict) and content.get("version", VERSION) != VERSION:
-        raise UserError(f"{file} has format version {content['version']!r}, this release reads version {VERSION}")
-    try:
-        return Description.model_validate(content)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"])) or "the file"
-        raise UserError(f"{file} does not describe a pruned network: {where}: {fault['msg']}") from None
-
-
-def _read_weights(file: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a file that is the one described; what is checked is what is read."""
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"the weights {file} cannot be read: {error.strerror}") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise UserError(
-            f"the weights {file} are damaged or belong to another network: their checksum is not the one noted"
-        )
-    try:
-        return load(content)
-    except SafetensorError as error:
-        raise UserError(f"the weights {file} are no safetensors file: {error}") from None

@@ -17,6 +17,10 @@ SHOWN = {
     "bench/suite/resources.py": "planning",
     "nisp/pruning/saving.py": "users' own networks", "nisp/pruning/graph_formats.py": "users' own networks",
     "nisp/pruning/rebuilding.py": "users' own networks", "nisp/pruning/builders.py": "users' own networks",
+    "nisp/pruning/changes.py": "users' own networks", "nisp/pruning/structure.py": "users' own networks",
+    "nisp/pruning/import_paths.py": "users' own networks", "nisp/pruning/layer_shapes.py": "users' own networks",
+    "nisp/pruning/plain_values.py": "users' own networks", "nisp/pruning/stored_files.py": "users' own networks",
+    "nisp/pruning/whole_files.py": "users' own networks",
     "nisp/torch_pruning.py": "a drop-in for another library", "nisp/__init__.py": "the library's names",
     "bench/runs/table1.py": "costs of the paper's table", "bench/runs/variants.py": "costs of the paper's table",
 }  # fmt: skip

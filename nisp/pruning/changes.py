@@ -1,0 +1,113 @@
+"""What pruning changed in a network, as data: finding it, and applying it to a newly built original.
+
+This covers the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors, whatever
+the layers are and however the network was pruned.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from nisp.errors import UserError
+from nisp.pruning.layer_shapes import check_shapes, misfit
+
+Attributes = dict[str, dict[str, Any]]
+"""Module name -> attribute name -> value: numbers, strings, None, and lists of them."""
+
+
+def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
+    """The plain attributes that have other values in ``pruned``, except ``training``.
+
+    UserError if it does not have the same modules.
+    """
+    before, after = dict(original.named_modules()), dict(pruned.named_modules())
+    strange = [name for name in [*before, *after] if type(before.get(name)) is not type(after.get(name))]
+    if strange:
+        raise UserError(f"the pruned network and its original have different modules '{strange[0]}'")
+    changed: Attributes = defaultdict(dict)
+    for name, module in before.items():
+        now = vars(after[name])
+        for key, value in vars(module).items():
+            if key != "training" and _plain(value) and _plain(now.get(key)) and now.get(key) != value:
+                changed[name][key] = _listed(now.get(key))
+    return dict(changed)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def named_tensors(model: nn.Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers, including those that the state dict leaves out; tied ones once, or under every name."""
+    yield from model.named_parameters(remove_duplicate=not every_name)
+    yield from model.named_buffers(remove_duplicate=not every_name)
+
+
+def _names(model: nn.Module) -> list[list[str]]:
+    """All names of each parameter and buffer."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for name, tensor in named_tensors(model, every_name=True):
+        names[id(tensor)].append(name)
+    return list(names.values())
+
+
+def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
+    """UserError that names ``what`` unless ``tensors`` has each of the network's, under at least one of its names."""
+    names = _names(model)
+    unknown = sorted(tensors.keys() - {name for tied in names for name in tied})
+    missing = [tied[0] for tied in names if not tensors.keys() & set(tied)]
+    if unknown or missing:
+        fault = f"'{unknown[0]}' is not one of the network's" if unknown else f"'{missing[0]}' is missing"
+        raise UserError(f"the tensors of {what} do not fit the network: {fault}")
+
+
+def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> None:
+    """Set plain attributes that exist already, and nothing else, so that a file cannot replace code.
+
+    UserError that names ``what`` for any other attribute.
+    """
+    modules = dict(model.named_modules())
+    for name, values in attributes.items():
+        own = vars(modules[name]) if name in modules else {}
+        for key, value in values.items():
+            if not (key in own and _plain(own[key]) and _plain(value)):
+                raise UserError(f"{what} sets '{key}' of the module '{name}', which has no such attribute")
+            setattr(modules[name], key, _tupled(value) if isinstance(own[key], tuple) else value)
+
+
+def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
+    """Replace the network's tensors by ``tensors``; tied ones stay tied if only one of their names is given.
+
+    UserError that names ``what`` if the names differ, or a tensor has the wrong kind or shape for its layer.
+    """
+    check_names(model, tensors, what)
+    for tied in _names(model):
+        shared = next(name for name in tied if name in tensors)
+        made: dict[str, Tensor] = {}
+        for name in tied:
+            owner, _, leaf = name.rpartition(".")
+            module = model.get_submodule(owner)
+            old, new = getattr(module, leaf), tensors.get(name, tensors[shared])
+            if new.dim() != old.dim() or new.is_floating_point() != old.is_floating_point():
+                raise misfit(what, name, _kind(new), _kind(old))
+            source = name if name in tensors else shared
+            if isinstance(old, nn.Parameter):
+                new = made.setdefault(source, nn.Parameter(new, requires_grad=old.requires_grad))
+            setattr(module, leaf, new)
+    check_shapes(model, what)
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
