@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.errors import UserError
-from nisp.pruning.builders import build
+from nisp.pruning.saving.builders import build
 
 LIST = Path(__file__).parent / "zoo.csv"
 CLASSES = 1000
@@ -41,7 +41,7 @@ class Subject:
     image_size: int
 
     def origin(self) -> tuple[str, dict[str, Any]]:
-        """Import path and arguments of its factory (see nisp.pruning.builders)."""
+        """Import path and arguments of its factory (see nisp.pruning.saving.builders)."""
         return _origin(self.source, self.model)
 
     def network(self) -> nn.Module:

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from bench.runs.plans import channels_to_keep
-from bench.runs.size import size_of
+from bench.runs.size import macs_of, size_of
 from bench.runs.variants import load_variants
 from bench.suite.specs import PlanSpec
 from nisp.errors import UserError
-from nisp.pruning.budgets import TOLERANCE, costs
+from nisp.pruning import budgets
+from nisp.pruning.budgets import TOLERANCE, layer_macs
 from nisp.pruning.multiplications import multiplications
 from nisp.pruning.selection import keep_plan
 from nisp.pruning.surgery import anatomy, remove_channels
@@ -150,11 +151,11 @@ def test_shares_and_costs_of_layers_behind_a_flatten_and_in_parts():
     """A linear layer reads nine positions of each channel; a convolution in parts reads and writes its own."""
     model = Grouped()
     parts = anatomy(model, torch.zeros(1, 1, 8, 8))
-    found = costs(model, parts)
+    found = layer_macs(model, parts, macs_of)
     assert found.base == size_of(model, torch.zeros(1, 1, 8, 8)).macs
     for shares in (*found.writes.values(), *found.reads.values()):
         assert sum(shares.values()) == pytest.approx(1)
-    assert found.layers == {"first": 36 * 8 * 9, "parts": 16 * 6 * 4 * 9, "depthwise": 16 * 6 * 9, "last": 16 * 4 * 6,
+    assert found.macs == {"first": 36 * 8 * 9, "parts": 16 * 6 * 4 * 9, "depthwise": 16 * 6 * 9, "last": 16 * 4 * 6,
                             "classifier": 40}  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def test_estimates_are_the_multiplications_of_the_pruned_network():
     model, parts = parts_of("resnet", 8)
     keep = keep_plan(parts.groups, 0.4)
     pruned = remove_channels(copy.deepcopy(model), parts, {name: torch.arange(count) for name, count in keep.items()})
-    assert costs(model, parts).estimated(keep) == pytest.approx(sum(multiplications(pruned, EXAMPLE).values()))
+    assert layer_macs(model, parts).estimated(keep) == pytest.approx(sum(multiplications(pruned, EXAMPLE).values()))
 
 
 def test_plans_that_make_no_sense_are_refused():

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from nisp.errors import UserError
-from nisp.pruning.budgets import TOLERANCE, Costs, met_by_scores, met_by_share
+from nisp.pruning.budgets import TOLERANCE, LayerMacs, met_by_scores, met_by_share
 
 
-class Planned(Costs):
+class Planned(LayerMacs):
     """Measured costs are ``fixed`` more than the estimate, or come from a list; ``asked`` tells for which channels."""
 
     fixed = 0
@@ -23,7 +23,7 @@ class Planned(Costs):
 def costs(sizes, layers, writes, reads=(), base=None, **attributes):
     parts = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
     kind = type("Case", (Planned,), {"asked": [], **attributes})
-    return kind("a model", parts, base or sum(layers.values()), layers, writes, dict(reads))
+    return kind("a model", parts, None, base or sum(layers.values()), layers, writes, dict(reads))
 
 
 def simple(**attributes):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from bench.files import replacing
 from nisp.errors import UserError
+from nisp.pruning.saving.whole_files import replacing
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
 

@@ -1,7 +1,7 @@
-"""What surgery changed in a network, as data: finding it, and putting it into a freshly built original.
+"""What pruning changed in a network, as data: finding it, and applying it to a newly built original.
 
-That is the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors. It makes no
-difference how the network was pruned, nor which layers there are.
+This covers the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors, whatever
+the layers are and however the network was pruned.
 """
 
 from collections import defaultdict
@@ -11,15 +11,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from nisp.errors import UserError
+from nisp.pruning.saving.layer_shapes import check_shapes, misfit
 
 Attributes = dict[str, dict[str, Any]]
 """Module name -> attribute name -> value: numbers, strings, None, and lists of them."""
 
 
 def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
-    """The plain attributes whose values in ``pruned`` are others; whether it is in training mode is left out.
+    """The plain attributes that have other values in ``pruned``, except ``training``.
 
-    UserError if it has not the same modules.
+    UserError if it does not have the same modules.
     """
     before, after = dict(original.named_modules()), dict(pruned.named_modules())
     strange = [name for name in [*before, *after] if type(before.get(name)) is not type(after.get(name))]
@@ -49,10 +50,7 @@ def _tupled(value: Any) -> Any:
 
 
 def named_tensors(model: nn.Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers; tied ones once, or under every name.
-
-    Buffers that the state dict leaves out are among them: their shapes may have changed too.
-    """
+    """Parameters and buffers, including those that the state dict leaves out; tied ones once, or under every name."""
     yield from model.named_parameters(remove_duplicate=not every_name)
     yield from model.named_buffers(remove_duplicate=not every_name)
 
@@ -66,7 +64,7 @@ def _names(model: nn.Module) -> list[list[str]]:
 
 
 def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
-    """UserError that names ``what`` unless ``tensors`` has all of the network's, by one name each, and no others."""
+    """UserError that names ``what`` unless ``tensors`` has each of the network's, under at least one of its names."""
     names = _names(model)
     unknown = sorted(tensors.keys() - {name for tied in names for name in tied})
     missing = [tied[0] for tied in names if not tensors.keys() & set(tied)]
@@ -76,9 +74,9 @@ def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -
 
 
 def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> None:
-    """Set plain attributes that are there already; nothing else, so that a file cannot replace what runs.
+    """Set plain attributes that exist already, and nothing else, so that a file cannot replace code.
 
-    UserError that names ``what`` for any other.
+    UserError that names ``what`` for any other attribute.
     """
     modules = dict(model.named_modules())
     for name, values in attributes.items():
@@ -90,9 +88,9 @@ def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> No
 
 
 def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
-    """Put ``tensors`` in the place of the network's own; tied ones stay tied where only one of their names is given.
+    """Replace the network's tensors by ``tensors``; tied ones stay tied if only one of their names is given.
 
-    UserError that names ``what`` if they are not just the network's, or have the wrong kind or shape for their layer.
+    UserError that names ``what`` if the names differ, or a tensor has the wrong kind or shape for its layer.
     """
     check_names(model, tensors, what)
     for tied in _names(model):
@@ -103,40 +101,13 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -
             module = model.get_submodule(owner)
             old, new = getattr(module, leaf), tensors.get(name, tensors[shared])
             if new.dim() != old.dim() or new.is_floating_point() != old.is_floating_point():
-                raise _misfit(what, name, _kind(new), _kind(old))
+                raise misfit(what, name, _kind(new), _kind(old))
             source = name if name in tensors else shared
             if isinstance(old, nn.Parameter):
                 new = made.setdefault(source, nn.Parameter(new, requires_grad=old.requires_grad))
             setattr(module, leaf, new)
-    _check_shapes(model, what)
+    check_shapes(model, what)
 
 
 def _kind(tensor: Tensor) -> str:
     return f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-
-
-def _misfit(what: object, name: str, given: str, wanted: str) -> UserError:
-    return UserError(f"the tensors of {what} do not fit the network: '{name}' is {given}, it needs {wanted}")
-
-
-def _check_shapes(model: nn.Module, what: object) -> None:
-    """What the common layers say of themselves is what their weights are."""
-    for name, module in model.named_modules():
-        weight, expected = getattr(module, "weight", None), _weight_shape(module)
-        if isinstance(weight, Tensor) and expected is not None and tuple(weight.shape) != expected:
-            raise _misfit(what, f"{name}.weight", f"of shape {tuple(weight.shape)}", f"{expected}")
-
-
-def _weight_shape(module: nn.Module) -> tuple[int, ...] | None:
-    match module:
-        case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
-            return (module.out_channels, module.in_channels // module.groups, *module.kernel_size)
-        case nn.Linear():
-            return (module.out_features, module.in_features)
-        case nn.modules.batchnorm._BatchNorm():
-            return (module.num_features,)
-        case nn.LayerNorm():
-            return tuple(module.normalized_shape)
-        case nn.GroupNorm():
-            return (module.num_channels,)
-    return None

@@ -1,7 +1,7 @@
 """Building a network from an import path and plain arguments, as a file names them.
 
-A file must not be able to run any code it likes: what is called must be defined in an allowed package, and must not be
-asked to load other weights, which might be pickled.
+A file must not be able to run any code it likes: what is called must build networks in an allowed package, and must not
+be asked to load other weights, which might be pickled.
 """
 
 import importlib
@@ -13,26 +13,35 @@ import torch
 from torch import nn
 
 from nisp.errors import UserError
+from nisp.pruning.saving.import_paths import ALLOWED, narrowed, within
 
-ALLOWED = ("torchvision.models", "timm", "bench.models")
+FACTORIES: dict[str, tuple[str, ...]] = {
+    "torch.nn": ("torch.nn.modules",),
+    "torchvision": ("torchvision.models",),
+    "timm": ("timm.models",),
+}
+"""The parts of ALLOWED that build networks: functions of others download, write or unpickle files."""
+PRIVATE = re.compile(r"(torchvision|timm)\..*\b_(?!factory$)")
+"""The modules among these that are about files."""
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 LOADS_WEIGHTS = ("weights", "weights_backbone", "pretrained", "checkpoint_path")
 
 
 def build(factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = ALLOWED) -> nn.Module:
-    """The network that ``factory`` makes, with whatever random weights it gives it.
+    """The network that ``factory`` makes, with random weights.
 
     factory    "package.module:function", such as "torchvision.models:resnet18"
     arguments  its keyword arguments
-    allowed    packages or modules; the function must be in one of them, and be defined in one of them
+    allowed    packages or modules; the function must be in one of them, and be defined in one of them. Of those in
+               ALLOWED, only the parts that build networks count
 
-    Torch's random state is left as it was. UserError if the import path is malformed, not allowed or not there, and if
-    the function does not take the arguments or makes something else.
+    Torch's random state does not change. UserError if the import path is malformed, not allowed or does not exist, and
+    if the function does not take the arguments or makes something else.
     """
     if not IMPORT_PATH.fullmatch(factory):
         raise UserError(f"'{factory}' is not an import path of the form package.module:function")
     module, name = factory.split(":")
-    if not _within(module, allowed):
+    if not within(module, allowed):
         raise UserError(f"'{factory}' is not allowed: networks are built from {', '.join(allowed)} only")
     loading = [key for key in LOADS_WEIGHTS if arguments.get(key)]
     if loading:
@@ -41,8 +50,10 @@ def build(factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = A
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"'{factory}' cannot be imported: {error}") from None
-    if not callable(function) or not _within(getattr(function, "__module__", None) or "", allowed):
-        raise UserError(f"'{factory}' is no function or class of {', '.join(allowed)}")
+    places = narrowed(allowed, FACTORIES)
+    home = getattr(function, "__module__", None) or ""
+    if not callable(function) or not within(home, places) or PRIVATE.match(home):
+        raise UserError(f"'{factory}' is not a function or class of {', '.join(places)} that builds networks")
     try:
         with torch.random.fork_rng(devices=[]):
             model = function(**arguments)
@@ -51,7 +62,3 @@ def build(factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = A
     if not isinstance(model, nn.Module):
         raise UserError(f"'{factory}' makes a {type(model).__name__}, not a network")
     return model
-
-
-def _within(module: str, packages: Sequence[str]) -> bool:
-    return any(module == package or module.startswith(f"{package}.") for package in packages)
