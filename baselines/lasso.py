@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from baselines._greedy import gram
 from nisp.pruning.contract import Group, Problem, Scores, silence
-from nisp.pruning.least_squares import refit, surviving_inputs
+from nisp.pruning.reconstruction import refit, surviving_inputs
 from nisp.pruning.sampling import Rows, sampled_rows
 from nisp.pruning.selection import kept_channels
 

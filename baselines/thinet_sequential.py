@@ -12,7 +12,7 @@ import copy
 
 from baselines._greedy import removal_order
 from nisp.pruning.contract import Problem, Scores, silence
-from nisp.pruning.least_squares import refit, surviving_inputs
+from nisp.pruning.reconstruction import refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
 from nisp.pruning.selection import kept_channels
 

@@ -13,7 +13,7 @@ from nisp.network import final_layers
 from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores, evaluating
-from nisp.pruning.macs import macs, params
+from nisp.pruning.counting import macs, params
 from nisp.pruning.selection import channels_left, factors_by_layer, select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
 from nisp.rankings.inf_fs import inf_fs

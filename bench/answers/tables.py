@@ -85,7 +85,7 @@ REFITS = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""What least squares left in each layer (nisp.pruning.least_squares.Refit)."""
+"""What least squares left in each layer (nisp.pruning.reconstruction.Refit)."""
 
 VERDICTS = pa.DataFrameSchema(
     {

@@ -16,7 +16,7 @@ from bench.runs.ware import ware_of
 from bench.training import evaluation
 from bench.training.loop import Epoch
 from bench.training.streams import stream
-from nisp.pruning.least_squares import Refit, surviving_inputs
+from nisp.pruning.reconstruction import Refit, surviving_inputs
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.runs.plans import channels_to_keep
 from bench.runs.setup import Setup, Target
 from bench.training.streams import stream
 from nisp.pruning.contract import Scores, silence
-from nisp.pruning.least_squares import Refit, least_squares
+from nisp.pruning.reconstruction import Refit, least_squares
 from nisp.pruning.selection import select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
 

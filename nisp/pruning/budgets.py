@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.errors import UserError
-from nisp.pruning.macs import macs
+from nisp.pruning.counting import macs
 from nisp.pruning.multiplications import multiplications
 from nisp.pruning.surgery import Anatomy, remove_channels
 

@@ -13,7 +13,7 @@ from bench.answers.tables import RUNS, VERDICTS, read
 from bench.answers.verdicts import as_text, verdicts
 from bench.suite.loading import load_suite
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDERS = sorted(file.parent for file in ROOT.glob("results/reference/*/tables/runs.csv"))
 """Of every suite that is kept as a reference, and of those to come."""
 SCHEMAS = {"verdicts": VERDICTS, "effects": EFFECTS, "stability": STABILITY}

@@ -296,5 +296,5 @@ def test_the_suite_in_the_documentation_can_be_loaded(tmp_path):
     file = tmp_path / "imagenet.yaml"
     file.write_text(text.split("```yaml\n")[1].split("```")[0])
     suite = load_suite(file)
-    assert suite.dataset("imagenet").options == {"image_size": 224} and len(suite.runs) == 8
+    assert suite.dataset("imagenet").load_options == {"image_size": 224} and len(suite.runs) == 8
     assert all(suite.recipe(model).weights for model in suite.models)

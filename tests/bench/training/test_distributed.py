@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(2)
 from bench.training import distributed, loop as training
-from tests.bench import test_distributed as cases
+from tests.bench.training import test_distributed as cases
 
 folder, until = Path(sys.argv[1]), int(sys.argv[2])
 training.CHECKPOINT_SECONDS = -1.0

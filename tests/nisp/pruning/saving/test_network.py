@@ -23,7 +23,7 @@ from nisp.pruning.saving.import_paths import ALLOWED
 from tests.nisp.pruning.halving import IMAGES, halved, outputs, randomised
 from tests.nisp.pruning.saved_networks import Plain
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 VIT = {
     "image_size": 32, "patch_size": 8, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32,
     "num_classes": 10,

@@ -6,7 +6,7 @@ from torch import nn
 
 from nisp.errors import UserError
 from nisp.pruning.contract import silence
-from nisp.pruning.least_squares import RIDGE, RIDGES, least_squares, refit, surviving_inputs
+from nisp.pruning.reconstruction import RIDGE, RIDGES, least_squares, refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
 from nisp.pruning.selection import kept_channels
 from nisp.pruning.surgery import remove_channels
@@ -96,7 +96,7 @@ def test_the_ridge_is_the_one_with_the_least_error_on_validation_images(digits):
         for group in given.groups:
             silence(silenced, group, kept[group.name])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("nisp.pruning.least_squares.RIDGES", ridges)
+            patch.setattr("nisp.pruning.reconstruction.RIDGES", ridges)
             args = (net, silenced, given.groups, kept, given.images, digits.validation.images[:100], 0)
             refits[ridges] = least_squares(*args)[0]
     alone = {ridge: refits[(ridge,)] for ridge in RIDGES}
