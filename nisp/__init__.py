@@ -4,11 +4,13 @@
     pruned = nisp.prune(model, images, ratio=0.5)              # score, choose, cut, check
     nisp.save(pruned, "small"); model = nisp.load("small")     # no pickle, no pruning code needed to load
 
-The parts are public too: here the method's own, in `nisp.pruning` what any pruner needs.
+The parts are public too: here the method's own, in `nisp.pruning` what any pruner needs. Names are imported when they
+are first used, so ``import nisp`` and its errors cost no import of torch.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nisp.lazy import lazily
 
 if TYPE_CHECKING:
     from nisp.errors import UserError
@@ -34,19 +36,4 @@ _HOMES = {
     "save": "nisp.pruning.saving",
     "scores": "nisp.scoring",
 }
-__all__ = [
-    "Pruned", "UserError", "final_layers", "final_responses", "inf_fs", "load", "propagate", "prune", "save", "scores",
-]  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name where it is first used, so that ``import nisp`` and its errors cost no import of torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nisp' has no attribute '{name}'")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(globals() | _HOMES)
+__getattr__, __all__ = lazily(__name__, _HOMES, globals())

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("nisp", "baselines", "bench")
 MAY_IMPORT = {
     "nisp": ("nisp",),
-    "nisp.pruning": ("nisp.errors", "nisp.pruning"),
+    "nisp.pruning": ("nisp.errors", "nisp.lazy", "nisp.pruning"),
     "baselines": ("baselines", "nisp.errors", "nisp.pruning"),
     "bench.suite": ("bench.suite", "bench.training.recoveries", "nisp.errors"),
     "bench.data": ("bench.data", "bench.training.prefetching", "nisp.errors"),

@@ -1,12 +1,24 @@
-"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, saving. Names no method."""
+"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, saving. Names no method.
 
-from nisp.pruning.contract import Consumer, Criterion, Group, Problem, Producer, Scores
-from nisp.pruning.counting import macs
-from nisp.pruning.reconstruction import least_squares
-from nisp.pruning.selection import keep_plan, kept_channels, select
-from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
+Names are imported when they are first used, so that loading a saved network imports no pruning code.
+"""
 
-__all__ = [
-    "Anatomy", "Consumer", "Criterion", "Group", "Problem", "Producer", "Scores", "anatomy", "keep_plan",
-    "kept_channels", "least_squares", "macs", "removal_error", "remove_channels", "select",
-]  # fmt: skip
+from typing import TYPE_CHECKING
+
+from nisp.lazy import lazily
+
+if TYPE_CHECKING:
+    from nisp.pruning.contract import Consumer, Criterion, Group, Problem, Producer, Scores
+    from nisp.pruning.counting import macs
+    from nisp.pruning.reconstruction import least_squares
+    from nisp.pruning.selection import keep_plan, kept_channels, select
+    from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
+
+_HOMES = {
+    **dict.fromkeys(("Consumer", "Criterion", "Group", "Problem", "Producer", "Scores"), "nisp.pruning.contract"),
+    **dict.fromkeys(("keep_plan", "kept_channels", "select"), "nisp.pruning.selection"),
+    **dict.fromkeys(("Anatomy", "anatomy", "removal_error", "remove_channels"), "nisp.pruning.surgery"),
+    "least_squares": "nisp.pruning.reconstruction",
+    "macs": "nisp.pruning.counting",
+}
+__getattr__, __all__ = lazily(__name__, _HOMES, globals())

@@ -14,7 +14,8 @@ SCRIPTS = {name: f"workflow/scripts/{name}.py" for name in ("data", "base", "pru
 SHOWN = {
     "bench/runs/dashboard.py": "progress", "bench/answers/report.py": "the report",
     "bench/runs/table1.py": "costs of the paper's table", "bench/runs/variants.py": "costs of the paper's table",
-    "nisp/__init__.py": "names", "nisp/pruning/__init__.py": "names", "nisp/pruning/channels/__init__.py": "names",
+    "nisp/__init__.py": "names", "nisp/lazy.py": "names",
+    "nisp/pruning/__init__.py": "names", "nisp/pruning/channels/__init__.py": "names",
     "nisp/pruner.py": "users' own networks",
     "nisp/scoring.py": "users' own networks", "nisp/torch_pruning.py": "users' own networks",
 }  # fmt: skip

@@ -55,7 +55,7 @@ def test_plain_data_comes_back_with_its_types(value):
         {1, 2}, frozenset("ab"), torch.Size([2, 3]), torch.bfloat16, torch.device("cpu"), np.float64(0.1),
         np.float32(0.1), np.int64(-3), np.bool_(True), {"tuple": [1]}, {"function": "os:system"},
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_other_kinds_come_back_too(value):
     back = round_trip(value)
@@ -66,7 +66,11 @@ def test_devices_become_the_cpu():
     assert round_trip(torch.device("cuda:1")) == torch.device("cpu")
 
 
-@pytest.mark.parametrize("value", [b"", 1j, range(3), object(), np.zeros(2), np.datetime64("2020"), slice(1)], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [b"", 1j, range(3), object(), np.zeros(2), np.datetime64("2020"), slice(1)],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_not_plain_is_left_to_the_caller(value):
     with pytest.raises(LookupError):
         round_trip([value])
