@@ -147,6 +147,19 @@ def test_a_slope_is_fitted_by_least_squares_over_depth_for_each_seed():
     assert set(found["metric"]) == {"ware per layer"}
 
 
+def test_a_slope_over_several_ratios_is_that_of_their_mean():
+    table, slopes = runs(), {}
+    for ratios in ((0.25,), (0.5,), (0.25, 0.5)):
+        slopes[ratios] = verdicts(suite(kind="slope", metric="ware", ratios=ratios), table)["difference"].item()
+    assert slopes[0.25, 0.5] == pytest.approx((slopes[0.25,] + slopes[0.5,]) / 2)
+
+
+def test_a_model_without_any_pair_is_left_out():
+    table = runs()
+    kept = table[(table["method"] == "nisp") | (table["depth"] != 6)]
+    assert list(verdicts(suite(), kept)["setting"]) == ["plain-4", "plain-8"]
+
+
 def test_each_question_is_a_family_of_its_own():
     """Three comparisons in one question are corrected, a question with one comparison is not."""
     content = suite().model_dump(by_alias=True)

@@ -153,12 +153,12 @@ def test_a_panel_with_one_seed_or_with_nothing_varied_has_no_effects():
 def test_panels_are_told_apart():
     """Two data sets, one of which does nothing but repeat half of the effects."""
     runs = table(weighted)
-    both = pd.concat([runs, runs.assign(dataset="mnist", top1_final=50 + (runs["top1_final"] - 50) / 2)])
+    both = pd.concat([runs.assign(dataset="mnist", top1_final=50 + (runs["top1_final"] - 50) / 2), runs])
     found = effects(two_ratios(), both).set_index(["panel", "kind", "term", "level"])["value"]
     whole, half = found["lenet (digits)"], found["lenet (mnist)"]
     assert half["share"].to_numpy() == pytest.approx(whole["share"].to_numpy(), abs=1e-9)
     assert half["level"].to_numpy() == pytest.approx(whole["level"].to_numpy() / 2)
-    assert list(dict.fromkeys(found.index.get_level_values("panel"))) == ["lenet (digits)", "lenet (mnist)"]
+    assert list(dict.fromkeys(found.index.get_level_values("panel"))) == ["lenet (mnist)", "lenet (digits)"]
 
 
 def test_where_nothing_varies_nothing_is_explained():

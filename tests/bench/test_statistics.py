@@ -112,7 +112,7 @@ def test_equal_differences_fall_back_to_the_sign_test():
     assert (same.low, same.mean, same.high) == (1.5, 1.5, 1.5) and same.p == 2 / 2**5
     assert paired_bootstrap([0.0] * 5).p == 1
     assert paired_bootstrap([1.5] * 5, null=1.5).p == 1
-    assert paired_bootstrap([1.5] * 3, null=-1.0).p == 2 / 2**3
+    assert paired_bootstrap([1.5] * 3, null=-1.0).p == 2 / 2**3 == paired_bootstrap([-1.5] * 3).p
 
 
 @pytest.mark.parametrize(("step", "equal"), [(0.9e-12, True), (1.1e-12, False)])
