@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test check audit figures reference docs lock clean
+.PHONY: help setup reproduce test mutants check audit figures reference docs lock clean
 PYTHON ?= python3
 CORES ?= all
 SUITE ?= embedded
@@ -23,6 +23,11 @@ reproduce: setup  ## run the default suite end to end and print its verdicts
 
 test: setup  ## run the tests
 	python -m pytest
+
+SEED ?= 0
+COUNT ?= 100
+mutants: setup  ## make COUNT (100) small changes, drawn by SEED (0), and say which of them no test notices
+	python -m benchmarks.mutants --seed $(SEED) --count $(COUNT) --jobs 2
 
 check: setup  ## ruff, mypy, snakefmt and snakemake --lint
 	ruff check .

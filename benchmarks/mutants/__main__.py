@@ -1,0 +1,184 @@
+"""Draw changes by chance, run the tests that import the changed module, and say which changes no test noticed.
+
+    python -m benchmarks.mutants --seed 7 --count 100 --jobs 2
+    python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/statistics.py' 'nisp/rules/*.py'
+
+Modules are drawn in proportion to their lines. Each change is made in a copy of the committed files, and its tests run
+until one fails: first the test files nearest to the module, by imports, then all others that reach it. Tests that
+start Snakemake (tests/workflow) are left out: they would notice a crash, and they take minutes.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Queue
+
+from bench.plugins import ROOT
+from benchmarks.mutants.changes import Change, changes
+from benchmarks.mutants.reach import distances
+
+MODULES = ("nisp/**/*.py", "baselines/*.py", "bench/**/*.py")
+SHOWN_ONLY = (
+    "__init__.py", "bench/figures/*", "bench/report.py", "bench/dashboard.py", "bench/progress.py", "bench/methods.py",
+    "bench/job.py", "bench/devices.py", "bench/hidden.py",
+)  # fmt: skip
+"""Modules that show numbers, start jobs or find GPUs, and make no number."""
+SECONDS = 600
+"""A change whose tests take longer has been noticed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Whether the tests noticed a change, and the first that did."""
+
+    change: Change
+    noticed: bool
+    by: str
+
+
+def main() -> None:
+    """The command line."""
+    options = _options()
+    modules = [file for file in _files(options.modules) if not any(file.match(p) for p in SHOWN_ONLY)]
+    drawn = _drawn(modules, random.Random(options.seed), options.count)  # noqa: S311 - no secret
+    if options.list:
+        for change in drawn:
+            print(_line(change))
+        return
+    outcomes = _tried(drawn, options.jobs)
+    print(_table(outcomes))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mutants", description=__doc__.partition("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="fixes which changes are drawn")
+    parser.add_argument("--count", type=int, default=100, help="how many changes")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--modules", nargs="+", default=MODULES, help="patterns of the files to change")
+    parser.add_argument("--list", action="store_true", help="list the changes, and run nothing")
+    return parser.parse_args()
+
+
+def _files(patterns: Sequence[str]) -> list[Path]:
+    found = sorted({file.relative_to(ROOT) for pattern in patterns for file in ROOT.glob(pattern)})
+    if not found:
+        sys.exit(f"no file matches {' '.join(patterns)}")
+    return found
+
+
+def _drawn(modules: Sequence[Path], rng: random.Random, count: int) -> list[Change]:
+    """Changes of different lines; of a module, each kind of change with the square root of its number."""
+    os.chdir(ROOT)
+    sizes = [len(file.read_text().splitlines()) for file in modules]
+    known: dict[Path, dict[str, list[Change]]] = {}
+    drawn: dict[tuple[Path, int], Change] = {}
+    for _ in range(100 * count):
+        (file,) = rng.choices(modules, sizes)
+        if file not in known:
+            known[file] = {}
+            for change in changes(file):
+                known[file].setdefault(change.kind, []).append(change)
+        if not known[file]:
+            continue
+        kinds = sorted(known[file])
+        (kind,) = rng.choices(kinds, [len(known[file][kind]) ** 0.5 for kind in kinds])
+        change = rng.choice(known[file][kind])
+        drawn.setdefault((file, change.line), change)
+        if len(drawn) == count:
+            break
+    return list(drawn.values())
+
+
+def _tried(drawn: Sequence[Change], jobs: int) -> list[Outcome]:
+    """Every change, tried in one of ``jobs`` copies of the committed files."""
+    waiting: Queue[Change] = Queue()
+    for change in drawn:
+        waiting.put(change)
+    outcomes: list[Outcome] = []
+
+    def work(copy: Path) -> None:
+        while True:
+            try:
+                change = waiting.get_nowait()
+            except Empty:
+                return
+            outcomes.append(_outcome(change, copy))
+            verdict = outcomes[-1].by if outcomes[-1].noticed else "SURVIVED"
+            print(f"{len(outcomes)}/{len(drawn)} {_line(change)}: {verdict}", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Path(folder) / str(number) for number in range(jobs)]
+        for copy in copies:
+            subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(copy)], check=True)
+        workers = [threading.Thread(target=work, args=(copy,)) for copy in copies]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    return outcomes
+
+
+def _outcome(change: Change, copy: Path) -> Outcome:
+    near, far = _tests(change.file)
+    target = copy / change.file
+    source = target.read_bytes()
+    target.write_bytes(change.applied(source))
+    try:
+        by = _first_failure(near, copy) or _first_failure(far, copy)
+    finally:
+        target.write_bytes(source)
+    return Outcome(change, bool(by), by)
+
+
+def _tests(module: Path) -> tuple[list[str], list[str]]:
+    """Test files that reach ``module`` by imports: the nearest, and the others."""
+    found = {test: steps[module] for test, steps in distances().items() if module in steps}
+    nearest = min(found.values(), default=0)
+    ordered = sorted(found, key=lambda test: (found[test], test))
+    return [str(t) for t in ordered if found[t] == nearest], [str(t) for t in ordered if found[t] > nearest]
+
+
+def _first_failure(tests: Sequence[str], copy: Path) -> str:
+    """The first test that fails, or empty text."""
+    if not tests:
+        return ""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", *tests]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        done = subprocess.run(
+            command, cwd=copy, env=environment, timeout=SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+    except subprocess.TimeoutExpired:
+        return "time ran out"
+    if done.returncode == 0:
+        return ""
+    lines = [line for line in done.stdout.decode().splitlines() if line.startswith(("FAILED", "ERROR"))]
+    return lines[0][:100] if lines else f"pytest ended with {done.returncode}"
+
+
+def _line(change: Change) -> str:
+    old, new = (" ".join(text.split())[:90] for text in (change.old, change.new))
+    return f"{change.file}:{change.line} [{change.kind}] {old} -> {new}"
+
+
+def _table(outcomes: Sequence[Outcome]) -> str:
+    """By module, how many changes were tried and noticed; then those that were not."""
+    tried, noticed = (Counter(str(o.change.file) for o in outcomes if o.noticed >= least) for least in (0, 1))
+    width = max(map(len, tried), default=0)
+    lines = ["", f"{'module':<{width}}  tried  noticed"]
+    lines += [f"{module:<{width}}  {tried[module]:>5}  {noticed[module]:>7}" for module in sorted(tried)]
+    lines.append(f"{'all':<{width}}  {tried.total():>5}  {noticed.total():>7}")
+    survivors = [_line(outcome.change) for outcome in outcomes if not outcome.noticed]
+    return "\n".join([*lines, "", "noticed by no test:", *(survivors or ["none"])])
+
+
+if __name__ == "__main__":
+    main()
