@@ -71,7 +71,10 @@ def test_a_column_takes_its_values_to_the_bound_and_no_others(schema, row, colum
             framed([row | {column: value}], schema)
 
 
-@pytest.mark.parametrize(("schema", "row"), [(RUNS, WHOLE), (CURVES, EPOCH), (REFITS, REFIT), (VERDICTS, ANSWER)])
+ROWS = [(RUNS, WHOLE), (CURVES, EPOCH), (REFITS, REFIT), (VERDICTS, ANSWER), (EFFECTS, EFFECT), (STABILITY, TAU)]
+
+
+@pytest.mark.parametrize(("schema", "row"), ROWS)
 def test_columns_are_all_there_in_their_order_and_no_others(schema, row):
     frame = framed([row], schema)
     for other in (frame.assign(more=1), frame[frame.columns[::-1]], frame.drop(columns=frame.columns[-1])):

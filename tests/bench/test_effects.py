@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from bench.effects import EFFECTS, effects, variance_shares
+from bench.specs import Experiment
 from bench.statistics import paired_bootstrap
 from bench.suite import Suite
 from bench.tables import read, write
@@ -166,6 +167,10 @@ def test_where_nothing_varies_nothing_is_explained():
     assert all((values == 0).all() for values in shares.values()) and set(shares) == {(0,), (1,), (0, 1), ()}
 
 
-def test_a_suite_without_compositions_has_no_effects():
-    plain = suite().model_copy(update={"experiments": ()})
-    assert effects(plain, table(lambda *_: 1.0)).empty
+def test_an_experiment_without_compositions_has_no_effects():
+    named = Experiment(name="named", models=[{"name": "lenet"}], seeds=SEEDS, ratios=RATIOS, methods=["nisp"])
+    plain, both = (
+        suite().model_copy(update={"experiments": some}) for some in ((named,), (named, *suite().experiments))
+    )
+    assert effects(plain, table(weighted)).empty
+    pd.testing.assert_frame_equal(effects(both, table(weighted)), effects(suite(), table(weighted)))
