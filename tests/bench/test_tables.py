@@ -24,7 +24,7 @@ SUITE = Suite(
     plans={"own": {"budget": "macs", "allocation": "scores"}, "macs": {"budget": "macs"}},
     experiments=[
         {
-            "name": "e", "models": [{"name": "lenet"}, {"name": "plain", "depth": 4}], "seeds": [0, 1],
+            "name": "e", "models": [{"name": "plain", "depth": 4}, {"name": "lenet"}], "seeds": [0, 1],
             "plans": ["uniform", "own", "macs"], "ratios": [0.25, 0.5], "methods": ["nisp", "random+ls"],
         }
     ],
@@ -169,6 +169,6 @@ def test_panels_come_in_the_order_of_models_with_so_many_ratios_at_least():
     cells = [("plain-4", 0.5), ("plain-4 (macs)", 0.5), ("plain-4 (macs)", 0.25), ("lenet (mnist)", 0.5),
              ("lenet (digits)", 0.5), ("lenet (digits)", 0.25), ("lenet (digits)", 0.25)]  # fmt: skip
     rows = pd.DataFrame(cells, columns=["panel", "ratio"])
-    assert panels_of(SUITE, rows) == ["lenet (digits)", "lenet (mnist)", "plain-4", "plain-4 (macs)"]
-    assert panels_of(SUITE, rows, least=2) == ["lenet (digits)", "plain-4 (macs)"]
+    assert panels_of(SUITE, rows) == ["plain-4", "plain-4 (macs)", "lenet (digits)", "lenet (mnist)"]
+    assert panels_of(SUITE, rows, least=2) == ["plain-4 (macs)", "lenet (digits)"]
     assert panels_of(SUITE, rows, least=3) == []

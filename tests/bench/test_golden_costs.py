@@ -1,0 +1,42 @@
+"""The costs in the committed runs are those of networks built, cut and counted again."""
+
+from functools import cache
+
+import pytest
+import torch
+
+from bench import plugins
+from bench.config import load_suite
+from bench.measure import cost
+from bench.plans import channels_to_keep
+from bench.surgery import anatomy, prune
+from bench.tables import RUNS, labelled, read
+from tests.bench.test_golden import FOLDERS, ROOT
+
+IMAGES = {"digits": (1, 8), "fashion_mnist": (1, 28), "mnist": (1, 28), "cifar10": (3, 32)}
+"""Channels and side of the images of data sets with ten classes."""
+
+
+@cache
+def built(dataset, model):
+    channels, side = IMAGES[dataset]
+    network = plugins.load(plugins.MODELS, model.name).build(model.depth, channels, side, 10).eval()
+    return network, anatomy(network, torch.zeros(1, channels, side, side))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.parent.name)
+def test_committed_costs_are_those_of_networks_cut_by_their_plans(folder):
+    """Every shape that a plan decides before anything is scored; of ratios, the least and the largest of each."""
+    suite = load_suite(ROOT / f"config/suites/{folder.parent.name}.yaml")
+    rows = labelled(read(folder / "runs.csv", RUNS)).drop_duplicates(["dataset", "label", "plan", "ratio"])
+    rows = rows.set_index(["dataset", "label", "plan", "ratio"])[["macs_base", "params_base", "macs", "params"]]
+    cells = {cell: None for cell in suite.latency_cells if cell[0] in IMAGES}
+    ends = {(d, m, p, end(r for *c, r in cells if c == [d, m, p])) for d, m, p, _ in cells for end in (min, max)}
+    assert ends
+    for dataset, model, plan, ratio in ends:
+        network, parts = built(dataset, model)
+        keep = channels_to_keep(suite.plans[plan], ratio, network, parts)
+        left = prune(network, parts, {name: torch.arange(count) for name, count in keep.items()})
+        whole, pruned = cost(network, parts.example), cost(left, parts.example)
+        found = (whole.macs, whole.params, pruned.macs, pruned.params)
+        assert found == tuple(rows.loc[dataset, model.label, plan, ratio]), (model.label, plan, ratio)
