@@ -65,6 +65,14 @@ def test_single_channels_come_back_the_most_expensive_that_fits_first(wanted, ke
     assert met_by_share(simple(), 1 - wanted / 64, same_share) == kept
 
 
+def test_small_and_large_shares_are_found_too():
+    """Of a hundred channels of each, where as many of each as asked for cost just that."""
+    net = costs({"a": 100, "b": 100}, {"x": 1200, "y": 400}, {"x": {"a": 1.0}, "y": {"b": 1.0}})
+    for left in (95, 50, 3):
+        kept = met_by_share(net, 1 - left / 100, lambda share: dict.fromkeys("ab", round(100 * (1 - share))))
+        assert kept == {"a": left, "b": left}
+
+
 def test_of_groups_that_stay_whole_nothing_comes_back():
     """b stays whole; so only a pays, and only a's channels come back."""
     net = costs({"a": 8, "b": 4}, {"x": 8, "y": 8}, {"x": {"a": 1.0}, "y": {"b": 1.0}})
@@ -99,6 +107,7 @@ def test_the_search_ends_at_a_tenth_of_the_tolerance_or_after_six_measurements()
     assert fine([499.4, 503, 504, 503, 504, 504, 0]) == (500, [500, 500, 497, 493, 490, 486])
     assert fine([504, 505, 505, 503, 504, 505, 0])[0] == 486
     assert fine([504, 505, 503, 503, 504, 505, 0])[0] == 491, "of two that are as near, the first"
+    assert fine([499, 490, 506, 506, 506, 506, 0])[0] == 500, "10 below is further off than 1 below"
     assert fine([506, 506, 506, 506, 506, 505, 0])[0] == 470
 
 
