@@ -71,6 +71,8 @@ def test_small_and_large_shares_are_found_too():
     for left in (95, 50, 3):
         kept = met_by_share(net, 1 - left / 100, lambda share: dict.fromkeys("ab", round(100 * (1 - share))))
         assert kept == {"a": left, "b": left}
+    tens = met_by_share(net, 0.5, lambda share: dict.fromkeys("ab", 10 * round(10 * (1 - share))))
+    assert tens == {"a": 50, "b": 50}, "what costs just as much as is asked for is within"
 
 
 def test_of_groups_that_stay_whole_nothing_comes_back():
