@@ -140,6 +140,13 @@ def test_channels_go_in_the_order_of_their_scores_whatever_their_layer(wanted, k
     assert met_by_scores(simple(), 1 - wanted / 64, SCORES, floor=0.0) == kept
 
 
+def test_no_channel_more_goes_than_has_to():
+    """Both cost 4 a channel: 0.05 of c and 0.1 of b go, and the budget is met just so."""
+    net = costs({"c": 4, "b": 4}, {"x": 16, "y": 16}, {"x": {"c": 1.0}, "y": {"b": 1.0}})
+    scores = {"c": torch.tensor([0.05, 0.9, 0.8, 0.95]), "b": torch.tensor([0.1, 0.2, 0.7, 0.6])}
+    assert met_by_scores(net, 0.25, scores, floor=0.0) == {"c": 3, "b": 3}
+
+
 def test_groups_without_scores_stay_whole():
     sizes, layers = {"a": 4, "b": 4, "c": 4}, {"x": 48, "y": 16, "z": 64}
     net = costs(sizes, layers, {"x": {"a": 1.0}, "y": {"b": 1.0}, "z": {"c": 1.0}})
