@@ -141,10 +141,11 @@ def test_channels_go_in_the_order_of_their_scores_whatever_their_layer(wanted, k
 
 
 def test_no_channel_more_goes_than_has_to():
-    """Both cost 4 a channel: 0.05 of c and 0.1 of b go, and the budget is met just so."""
+    """Both cost 4 a channel; c's 0.05 goes, then three of b, then c's 0.8 and 0.9: every budget is met just so."""
     net = costs({"c": 4, "b": 4}, {"x": 16, "y": 16}, {"x": {"c": 1.0}, "y": {"b": 1.0}})
     scores = {"c": torch.tensor([0.05, 0.9, 0.8, 0.95]), "b": torch.tensor([0.1, 0.2, 0.7, 0.6])}
-    assert met_by_scores(net, 0.25, scores, floor=0.0) == {"c": 3, "b": 3}
+    for gone, (c, b) in enumerate([(3, 4), (3, 3), (3, 2), (3, 1), (2, 1), (1, 1)], start=1):
+        assert met_by_scores(net, 4 * gone / 32, scores, floor=0.0) == {"c": c, "b": b}
 
 
 def test_groups_without_scores_stay_whole():
