@@ -83,6 +83,8 @@ def test_what_is_not_in_the_table_is_named_once_and_not_counted():
     assert (unknown.hours, unknown.trainings, unknown.unknown) == (0, 4, ("cifarnet on digits",))
     elsewhere = COSTS.model_copy(update={"datasets": {}})
     assert estimated(suite(["none"]), elsewhere).unknown == ("lenet on digits",)
+    content = suite(["none"]).model_dump(by_alias=True) | {"datasets": [{"name": "imagenet", "image_size": 8}]}
+    assert estimated(Suite(**content), elsewhere).unknown == ("lenet on imagenet",)
 
 
 def test_a_network_is_looked_up_at_the_side_that_the_suite_asks_for():

@@ -116,12 +116,22 @@ def test_an_allocation_is_given_scores_over_their_layers_mean_of_layers_with_a_f
         return "found"
 
     monkeypatch.setattr(budget, "met_by_scores", met_by_scores)
-    scores = {"0": torch.tensor([3.0, -1.0] * 10), "3": torch.zeros(50), "7": torch.ones(100)}
+    values = [0.3, -0.1, 0.7, 0.2] * 5
+    scores = {"0": torch.tensor(values), "3": torch.zeros(50), "7": torch.ones(100)}
     plan = PlanSpec(budget="macs", allocation="scores", floor=0.2, layers={"*": 1.0, "7": 0.0})
     assert channels_to_keep(plan, 0.4, model, parts, lambda: scores) == "found"
     assert set(asked["scores"]) == {"0", "3"} and (asked["ratio"], asked["floor"]) == (0.4, 0.2)
-    assert asked["scores"]["0"].tolist() == [1.5, -0.5] * 10 and asked["scores"]["3"].tolist() == [0.0] * 50
-    assert asked["scores"]["0"].dtype == torch.float64
+    single = scores["0"].tolist()
+    mean = sum(map(abs, single)) / 20
+    assert asked["scores"]["0"].tolist() == pytest.approx([value / mean for value in single], rel=1e-12)
+    assert asked["scores"]["3"].tolist() == [0.0] * 50
+
+
+def test_an_allocation_that_is_uniform_asks_for_no_scores():
+    """Every layer keeps about the root of the share of MACs that stays."""
+    model, parts = parts_of("plain", 6)
+    keep = channels_to_keep(PlanSpec(budget="macs"), 0.5, model, parts)
+    assert all(abs(keep[group.name] / group.channels - 0.5**0.5) < 0.1 for group in parts.groups)
 
 
 def test_layers_with_factor_0_stay_whole_when_a_budget_is_shared_out():
