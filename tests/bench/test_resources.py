@@ -1,3 +1,5 @@
+import pytest
+
 from bench.config import loaded
 from bench.estimate import COST_FILE, CostTable
 from bench.resources import image_side, memory_mb, runtime_minutes, urgencies
@@ -99,8 +101,9 @@ def test_bundled_jobs_take_the_sum_of_their_runs_and_bases():
     assert urgencies(bundled) == {prune: 72, base: 36 + 72}
 
 
-def test_of_several_jobs_that_wait_for_a_base_the_longest_counts():
-    found = urgencies(Suite(**DIGITS))
+@pytest.mark.parametrize("methods", [["nisp", "finetuned"], ["finetuned", "nisp"]])
+def test_of_several_jobs_that_wait_for_a_base_the_longest_counts(methods):
+    found = urgencies(Suite(**{**DIGITS, "experiments": [{**DIGITS["experiments"][0], "methods": methods}]}))
     job = ("digits", "lenet", "0")
     assert found == {job: 12 + 11, (*job, "nisp", "0.5"): 1, (*job, "finetuned", "0.5"): 11}
 
