@@ -72,6 +72,13 @@ def test_the_cpu_is_the_first_that_the_system_names(monkeypatch, text, name):
     assert provenance._cpu() == name
 
 
+@pytest.mark.parametrize(("asked", "name"), [("arm", "arm"), ("", "unknown")])
+def test_where_the_system_has_no_list_of_cpus_python_is_asked(monkeypatch, asked, name):
+    monkeypatch.setattr(provenance, "Path", lambda _: ROOT / "no such file")
+    monkeypatch.setattr(provenance.platform, "processor", lambda: asked)
+    assert provenance._cpu() == name
+
+
 def test_each_different_origin_is_there_once(tmp_path):
     suite = tmp_path / "mine.yaml"
     suite.write_bytes(b"suite: mine\n")
@@ -82,4 +89,5 @@ def test_each_different_origin_is_there_once(tmp_path):
     assert found["packages"]["numpy"] == numpy.__version__ and found["packages"]["torch"] == TORCH
     assert found["latency_threads"] == 1 and "ptflops" in found["macs_counter"]
     assert set(found["packages"]) >= {"torch", "torchvision", "ptflops", "numpy", "scipy", "scikit-learn", "pandas"}
+    assert len(found["collected_at"]) == len("2020-01-01T00:00:00+00:00")
     assert abs(datetime.fromisoformat(found["collected_at"]) - datetime.now(UTC)) < timedelta(minutes=1)
