@@ -164,7 +164,7 @@ def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
         check_sum(path)
         frame = pd.read_csv(path, dtype=types)
         return schema.validate(frame)
-    except (OSError, ValueError, pa.errors.SchemaError) as error:
+    except (OSError, ValueError, pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         raise UserError(f"table {path} cannot be used: {' '.join(str(error).split())[:300]}") from None
 
 

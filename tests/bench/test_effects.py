@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from bench.effects import EFFECTS, effects, variance_shares
+from bench.specs import Experiment
+from bench.statistics import paired_bootstrap
 from bench.suite import Suite
 from bench.tables import read, write
 
@@ -87,6 +89,88 @@ def test_shares_add_up_and_agree_with_an_analysis_of_variance_by_least_squares()
         assert shares[1,][seed] == pytest.approx(fitted.var() / flat.var())
 
 
-def test_a_suite_without_compositions_has_no_effects():
-    plain = suite().model_copy(update={"experiments": ()})
-    assert effects(plain, table(lambda *_: 1.0)).empty
+SIGN = {"nisp": 1, "random": -1, "none": 1, "recalibrate": -1, 0.25: 1, 0.5: -1}
+WEIGHTS = [(3, 2, 1, 2, 1), (1, 4, 0, 1, 2), (2, 2, 2, 2, 2), (5, 1, 1, 0, 3)]
+"""By seed: of criterion, recovery, ratio, criterion x recovery, and of all three together."""
+
+
+def weighted(seed, criterion, recovery, ratio):
+    """Orthogonal contrasts: each takes its squared weight of the variance. Other ratios are far off."""
+    a, b, c = (SIGN.get(level, 1000) for level in (criterion, recovery, ratio))
+    weights = WEIGHTS[seed % len(WEIGHTS)]
+    return 50 + seed + sum(w * term for w, term in zip(weights, (a, b, c, a * b, a * b * c), strict=True))
+
+
+def two_ratios():
+    """The suite with the ratios 0.25 and 0.5 only, of which every contrast has two levels."""
+    one = suite().experiments[0].model_copy(update={"ratios": (0.25, 0.5)})
+    return suite().model_copy(update={"experiments": (one,)})
+
+
+def test_every_row_is_that_of_the_contrasts_and_its_interval_is_over_seeds():
+    found = effects(two_ratios(), table(weighted))
+    parts = [[w**2 / sum(v**2 for v in weights) for w in weights] for weights in WEIGHTS]
+    a, b, c, ab, abc = ([100 * part[index] for part in parts] for index in range(5))
+    zero, gains = [0.0] * 4, [[float(weights[index]) for weights in WEIGHTS] for index in range(3)]
+    expected = [
+        ("share", "criterion", "all", a), ("share", "recovery", "all", b), ("share", "ratio", "all", c),
+        ("share", "criterion x recovery", "all", ab), ("share", "criterion x ratio", "all", zero),
+        ("share", "recovery x ratio", "all", zero), ("share", "rest", "all", abc),
+    ]  # fmt: skip
+    for factor, levels, gain in zip(
+        ("criterion", "recovery", "ratio"), (CRITERIA, RECOVERIES, RATIOS), gains, strict=True
+    ):
+        expected += [("level", factor, str(level), [SIGN[level] * value for value in gain]) for level in levels[:2]]
+    assert list(map(tuple, found[["kind", "term", "level"]].to_numpy())) == [row[:3] for row in expected]
+    assert set(zip(found["experiment"], found["panel"], found["n_seeds"], strict=True)) == {("all", "lenet", 4)}
+    for row, (*what, values) in zip(found.itertuples(), expected, strict=True):
+        result = paired_bootstrap(values)
+        got = (row.value, row.ci_low, row.ci_high)
+        assert got == pytest.approx((result.mean, result.low, result.high), rel=1e-6, abs=1e-9), what
+
+
+def test_rows_may_come_in_any_order_and_of_other_experiments_none_counts():
+    runs = table(weighted)
+    other = [
+        runs.assign(top1_final=-1e6, **changes)
+        for changes in ({"method": "nisp+x"}, {"seed": runs["seed"] + 4}, {"plan": "macs"}, {"model": "plain"})
+    ]
+    mixed = pd.concat([runs, *other]).iloc[::-1]
+    found, expected = effects(two_ratios(), mixed), effects(two_ratios(), runs)
+    key = ["kind", "term", "level"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(key, ignore_index=True), expected.sort_values(key, ignore_index=True)
+    )
+
+
+def test_a_panel_with_one_seed_or_with_nothing_varied_has_no_effects():
+    runs = table(weighted)
+    assert effects(suite(), runs[runs["seed"] == 0]).empty
+    one = (runs["criterion"] == "nisp") & (runs["recovery"] == "none") & (runs["ratio"] == 0.5)
+    assert effects(suite(), runs[one]).empty
+    assert set(effects(suite(), runs[runs["seed"] < 2])["n_seeds"]) == {2}
+
+
+def test_panels_are_told_apart():
+    """Two data sets, one of which does nothing but repeat half of the effects."""
+    runs = table(weighted)
+    both = pd.concat([runs.assign(dataset="mnist", top1_final=50 + (runs["top1_final"] - 50) / 2), runs])
+    found = effects(two_ratios(), both).set_index(["panel", "kind", "term", "level"])["value"]
+    whole, half = found["lenet (digits)"], found["lenet (mnist)"]
+    assert half["share"].to_numpy() == pytest.approx(whole["share"].to_numpy(), abs=1e-9)
+    assert half["level"].to_numpy() == pytest.approx(whole["level"].to_numpy() / 2)
+    assert list(dict.fromkeys(found.index.get_level_values("panel"))) == ["lenet (mnist)", "lenet (digits)"]
+
+
+def test_where_nothing_varies_nothing_is_explained():
+    shares = variance_shares(np.full((2, 2, 3), 7.0))
+    assert all((values == 0).all() for values in shares.values()) and set(shares) == {(0,), (1,), (0, 1), ()}
+
+
+def test_an_experiment_without_compositions_has_no_effects():
+    named = Experiment(name="named", models=[{"name": "lenet"}], seeds=SEEDS, ratios=RATIOS, methods=["nisp"])
+    plain, both = (
+        suite().model_copy(update={"experiments": some}) for some in ((named,), (named, *suite().experiments))
+    )
+    assert effects(plain, table(weighted)).empty
+    pd.testing.assert_frame_equal(effects(both, table(weighted)), effects(suite(), table(weighted)))

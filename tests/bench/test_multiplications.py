@@ -27,3 +27,30 @@ def test_it_agrees_with_torchs_counter_and_nearly_with_ptflops(name, depth, size
         model(example)
     assert total == counter.get_total_flops() / 2  # torch counts a multiplication and an addition
     assert total <= cost(model, example).macs <= 1.02 * total
+
+
+class Twice(nn.Module):
+    """A layer that runs twice, one that runs in training only, and one that never does."""
+
+    def __init__(self):
+        super().__init__()
+        self.shared = nn.Linear(4, 4)
+        self.auxiliary = nn.Linear(4, 2)
+        self.unused = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.shared(self.shared(x))
+        return self.auxiliary(x) if self.training else x
+
+
+def test_a_layer_counts_as_often_as_it_runs_in_eval_mode_for_one_image():
+    net = Twice().train()
+    assert multiplications(net, torch.zeros(3, 4)) == {"shared": 2 * 16}
+    assert net.training and not any(layer._forward_hooks for layer in net.children())
+
+
+def test_nothing_is_left_behind_where_the_network_fails():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 2)).train()
+    with pytest.raises(RuntimeError):
+        multiplications(net, torch.zeros(1, 4))
+    assert net.training and not any(layer._forward_hooks for layer in net)

@@ -1,3 +1,6 @@
+import statistics
+from math import sqrt
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,6 +8,63 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.statistics import holm, paired_bootstrap
+
+
+def by_hand(values, null=0.0, level=0.95, seed=0):
+    """The interval and the p-value one resample after another, in the units of the differences.
+
+    A resample draws differences, moves each by a Gaussian of the bandwidth 1.06 n^(-1/5) standard deviations, and
+    shrinks all of them towards the mean so that their variance stays.
+    """
+    n, mean, spread = len(values), statistics.fmean(values), statistics.stdev(values)
+    rng = np.random.default_rng(seed)
+    drawn, noise = rng.integers(0, n, (9999, n)).tolist(), rng.standard_normal((9999, n)).tolist()
+    width = 1.06 / n ** (1 / 5)
+    t = []
+    for indices, moves in zip(drawn, noise, strict=True):
+        moved = [values[index] + width * spread * move for index, move in zip(indices, moves, strict=True)]
+        sample = [mean + (value - mean) / sqrt(1 + width**2) for value in moved]
+        t.append((statistics.fmean(sample) - mean) / (statistics.stdev(sample) / sqrt(n)))
+    t.sort()
+    error = spread / sqrt(n)
+
+    def quantile(share):
+        below, part = divmod(share * (len(t) - 1), 1)
+        return t[int(below)] + part * (t[int(below) + 1] - t[int(below)])
+
+    observed = (mean - null) / error
+    beyond = min(sum(value >= observed for value in t), sum(value <= observed for value in t))
+    tails = (1 - level) / 2
+    return mean - quantile(1 - tails) * error, mean - quantile(tails) * error, 2 * (beyond + 1) / 10_000
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ([0.4, -1.1, 2.5, 0.9, 3.0], {}),
+        ([0.4, -1.1, 2.5, 0.9, 3.0, 1.5, 0.1, 0.2], {"null": -1.0}),
+        ([-7.0, -6.5, -8.5, -7.5, -6.0], {"null": -7.5}),
+        ([1e-3, 3e-3, 2e-3, 2.5e-3], {"level": 0.8, "seed": 3}),
+        ([100.0, 101.5], {"null": 100.1}),
+    ],
+)
+def test_interval_and_p_value_are_those_of_a_plain_calculation(values, options):
+    result, (low, high, p) = paired_bootstrap(values, **options), by_hand(values, **options)
+    assert (result.n, result.mean) == (len(values), pytest.approx(statistics.fmean(values)))
+    assert (result.low, result.high) == pytest.approx((low, high), rel=1e-9)
+    assert result.p == pytest.approx(p, rel=1e-9)
+
+
+def test_no_p_value_is_smaller_than_the_number_of_resamples_allows():
+    """Of 9999 resamples none is as extreme; the observed one counts as one of 10,000, at either end."""
+    far = [50.0, 50.1, 50.2, 49.9, 50.05]
+    assert paired_bootstrap(far).p == 2 / 10_000 == paired_bootstrap(far, null=100).p
+
+
+def test_a_p_value_does_not_depend_on_the_sign():
+    values = np.array([0.4, -1.1, 2.5, 0.9, 3.0, 1.5])
+    assert paired_bootstrap(values).p == pytest.approx(paired_bootstrap(-values).p, abs=0.01)
+    assert paired_bootstrap(values, null=1.0).p == pytest.approx(paired_bootstrap(-values, null=-1.0).p, abs=0.02)
 
 
 @pytest.mark.parametrize("n", [5, 8])
@@ -51,11 +111,24 @@ def test_equal_differences_fall_back_to_the_sign_test():
     same = paired_bootstrap([1.5] * 5)
     assert (same.low, same.mean, same.high) == (1.5, 1.5, 1.5) and same.p == 2 / 2**5
     assert paired_bootstrap([0.0] * 5).p == 1
+    assert paired_bootstrap([1.5] * 5, null=1.5).p == 1
+    assert paired_bootstrap([1.5] * 3, null=-1.0).p == 2 / 2**3 == paired_bootstrap([-1.5] * 3).p
+
+
+@pytest.mark.parametrize(("step", "equal"), [(0.9e-12, True), (1.1e-12, False)])
+def test_differences_are_equal_where_they_differ_by_rounding_alone(step, equal):
+    """By a millionth of a millionth: of 1, or of their mean where that is larger; from the null value too."""
+    for mean, scale in ((0.0, 1), (0.5, 1), (-(2.0**30), 2.0**30)):
+        result = paired_bootstrap([mean - scale * step, mean, mean + scale * step])
+        assert (result.low == result.high) == equal, mean
+    assert paired_bootstrap([step] * 4).p == (1 if equal else 2 / 2**4)
 
 
 def test_one_seed_is_not_a_comparison():
-    with pytest.raises(ValueError, match="two seeds"):
-        paired_bootstrap([1.0])
+    for few in ([], [1.0]):
+        with pytest.raises(ValueError, match="two seeds"):
+            paired_bootstrap(few)
+    assert paired_bootstrap([1.0, 2.0]).n == 2
 
 
 def test_the_same_differences_give_the_same_answer():
@@ -66,7 +139,23 @@ def test_holm_on_a_worked_example():
     """Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, never falling."""
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([0.03]) == [0.03]
     assert holm([]) == []
+
+
+def test_holm_on_ties_and_where_a_later_product_is_smaller():
+    """Of equal p-values all take the first one's factor; 0.024 times 2 is less than 0.021 times 3 before it."""
+    assert holm([0.02, 0.02, 0.02]) == pytest.approx([0.06, 0.06, 0.06])
+    assert holm([0.5, 0.02, 0.01, 0.02]) == pytest.approx([0.5, 0.06, 0.04, 0.06])
+    assert holm([0.024, 0.021, 0.9]) == pytest.approx([0.063, 0.063, 0.9])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_largest_product_among_smaller_p_values(p):
+    """Each p-value times how many are not smaller; a corrected one is the largest of those up to it, at most 1."""
+    products = {value: min(1.0, value * sum(other >= value for other in p)) for value in p}
+    expected = [max(product for other, product in products.items() if other <= value) for value in p]
+    assert holm(p) == pytest.approx(expected)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))

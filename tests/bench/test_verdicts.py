@@ -110,6 +110,21 @@ def test_the_text_holds_every_comparison_and_the_counts():
     assert "Q: Is it so?" in text and "3 supported, 0 contradicted, 0 inconclusive" in text
 
 
+def test_the_columns_of_the_text_are_as_wide_as_they_need_and_42_and_16_at_least():
+    row = {"question": "Q", "n_seeds": 6, "metric": "top1_final", "difference": 12.34567, "ci_low": -1.5}
+    row |= {"ci_high": 20.0, "p_value": 0.0314, "verdict": "inconclusive"}
+    for comparison, setting, first, second in (("a vs b", "lenet", 42, 16), ("a" * 45, "b" * 20, 47, 22)):
+        answers = pd.DataFrame([row | {"comparison": comparison, "setting": setting}])
+        *_, head, line, counts = as_text(suite(), answers, {}).splitlines()
+        fields = f"    6      +12.35  {'[-1.5, 20]':<22} 0.031  inconclusive"
+        assert line == f"  {comparison:<{first}}{setting:<{second}}{fields}"
+        assert (
+            head
+            == f"  {'comparison':<{first}}{'setting':<{second}}seeds  difference  {'95 % interval':<22}     p  verdict"
+        )
+        assert counts == "  0 supported, 0 contradicted, 1 inconclusive"
+
+
 def test_answers_name_winners_losers_and_what_is_open():
     runs = table(lambda m, d, r: {"nisp": 0, "random": 5, "magnitude": -4 if d == 4 else 0}[m])
     asked = suite(against=["random", "magnitude"])
