@@ -138,6 +138,10 @@ X, Y, Z, W = (numbers(2, 3, seed=seed) for seed in range(4))
 SQUARES = [numbers(2, 3, 3, seed=seed) for seed in range(3)]
 
 
+def after_elements(x, a, b, dx, da, db):
+    return dx + 2 * (b.abs() * da + a.abs() * db)
+
+
 def after_product(x, a, b, dx, da, db):
     return 2 * dx + 3 * (da @ b.abs() + a.abs() @ db)
 
@@ -159,8 +163,8 @@ def spread_and_mean(x, dx):
 COMPOSITIONS = [
     *ATTENTION,
     *MULTI_HEAD,
-    *(case(f, lambda f, x, a, b: f(x, a, b, value=-2), lambda x, a, b, dx, da, db: dx + 2 * (b.abs() * da + a.abs() * db),
-           X, Y, Z) for f in (torch.addcmul, Tensor.addcmul)),
+    *(case(f, lambda f, x, a, b: f(x, a, b, value=-2), after_elements, X, Y, Z)
+      for f in (torch.addcmul, Tensor.addcmul)),
     *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), after_product, *SQUARES)
       for f in (torch.baddbmm, Tensor.baddbmm)),
     *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), after_product, *(s[0] for s in SQUARES))
