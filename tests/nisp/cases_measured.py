@@ -129,6 +129,10 @@ NORMS = [
     Case(F.batch_norm, lambda f, x: f(x, MEAN, VAR), (X,), gain),
     Case(F.batch_norm, lambda f, x: f(x, MEAN, VAR, WEIGHT, BIAS, False, 0.1, 0.2), (X,),
          lambda x: gain(x, 0.2, WEIGHT)),
+    Case(torch.batch_norm, lambda f, x: f(x, WEIGHT, BIAS, MEAN, VAR, False, 0.1, 0.2, False), (X,),
+         lambda x: gain(x, 0.2, WEIGHT)),
+    Case(torch.batch_norm, lambda f, x: f(x, None, None, MEAN, VAR, False, 0.1, 0.2, False), (X,),
+         lambda x: gain(x, 0.2)),
     Case(F.normalize, lambda f, x: f(x), (X,), lambda x: [blocks(x, along, normalised)]),
     Case(F.normalize, lambda f, x: f(x, dim=-1), (X,), lambda x: [blocks(x, last, normalised)]),
     Case(F.normalize, lambda f, x: f(x, eps=100.0), (X,),  # the length is 100 then

@@ -14,7 +14,6 @@ from tests.nisp.cases_measured import NORMS, PRODUCTS, numbers
 from tests.nisp.cases_moves import LAYERS, MOVES, WINDOWS
 
 ELSEWHERE = {
-    torch.batch_norm: "torch.nn asks for F.batch_norm",
     torch.Tensor.cuda: "needs a GPU; the same rule as Tensor.cpu",
     torch.nn.Identity.forward: "torch never asks for it: nothing is computed",
 }
