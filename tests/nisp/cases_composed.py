@@ -169,8 +169,14 @@ COMPOSITIONS = [
       for f in (torch.baddbmm, Tensor.baddbmm)),
     *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), after_product, *(s[0] for s in SQUARES))
       for f in (torch.addmm, Tensor.addmm)),
+    *(case(f, lambda f, x, a, b: f(x, a, b), lambda x, a, b, dx, da, db: dx + (da @ b.abs() + a.abs() @ db), *SQUARES)
+      for f in (torch.baddbmm, Tensor.baddbmm)),
+    *(case(f, lambda f, x, a, b: f(x, a, b), lambda x, a, b, dx, da, db: dx + (b.abs() * da + a.abs() * db), X, Y, Z)
+      for f in (torch.addcmul, Tensor.addcmul)),
     *(case(f, lambda f, x, y, w: f(x, y, w), interpolated, X, Y, W) for f in (torch.lerp, Tensor.lerp)),
     case(torch.lerp, lambda f, x, y: f(x, y, 1.5), lambda x, y, dx, dy: 0.5 * dx + 1.5 * dy, X, Y),
     case(F.glu, lambda f, x: f(x, 1), gated, numbers(2, 4, 2)),
+    case(F.glu, lambda f, x: f(x), gated, numbers(2, 4)),
     case(torch.var_mean, lambda f, x: torch.stack(f(x, 1, correction=0)), spread_and_mean, X),
+    case(torch.var_mean, lambda f, x: torch.stack(f(x, 1, correction=0, keepdim=True)), spread_and_mean, X),
 ]  # fmt: skip

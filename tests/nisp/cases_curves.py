@@ -21,7 +21,7 @@ STEEPEST = [
     *((f, lambda f, x: f(x, 0.5, False)) for f in (F.alpha_dropout, F.feature_alpha_dropout)),
     (F.gelu, lambda f, x: f(x, approximate="tanh")),
     (F.leaky_relu, lambda f, x: f(x, -1.5)),
-    (F.leaky_relu_, lambda f, x: f(x, 1.5)),
+    (F.leaky_relu_, lambda f, x: f(x, 2.0)),
     *((f, lambda f, x: f(x, 1.7)) for f in (F.elu, F.elu_, F.celu)),
     (F.elu, lambda f, x: f(x, 0.4)),
     (F.prelu, lambda f, x: f(x, torch.tensor([-1.3], dtype=x.dtype))),

@@ -214,12 +214,23 @@ def writing_below_a_used_view(x):
         (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
         (lambda x: nn.LSTM(3, 3)(x)[0], "lstm"),
-        (lambda x: x * float("inf"), "not finite"),
+        (lambda x: x * float("inf"), "scores of layer are not finite"),
+        (lambda x: x * torch.tensor([1.0, 2.0, float("inf")]), "scores of layer are not finite"),
+        (lambda x: x * torch.tensor([1.0, 2.0, float("nan")]), "scores of layer are not finite"),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(body, told):
     with pytest.raises(UserError, match=told):
         nisp.scores(Odd(body), torch.randn(1, 4), frl_scores=torch.ones(3))
+
+
+def test_in_place_functions_that_pass_scores_on_as_they_are_may_write_a_part_that_is_in_use():
+    def rectified(x):
+        first = x[:, :2]
+        first.relu_()
+        return x
+
+    assert nisp.scores(Odd(rectified), torch.randn(1, 4), frl_scores=torch.ones(3))["layer"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
