@@ -247,7 +247,8 @@ def test_mistakes_are_told_in_one_sentence(options, told):
         nisp.scores(Odd(torch.relu), torch.randn(1, 4), **options)
 
 
-def test_a_network_without_a_classifier_is_refused():
+@pytest.mark.parametrize("between", [nn.Identity(), nn.ReLU(), nn.Sequential(nn.Tanh(), nn.ReLU())])
+def test_a_network_without_a_classifier_is_refused(between):
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
@@ -255,7 +256,7 @@ def test_a_network_without_a_classifier_is_refused():
 
         def forward(self, x):
             x = self.one(x)
-            return x + self.two(x)
+            return x + self.two(between(x))
 
     with pytest.raises(UserError, match="comes from 2 layers, among them two"):
         nisp.scores(Residual(), torch.randn(1, 3), frl_scores=torch.ones(3))

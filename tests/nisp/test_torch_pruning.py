@@ -82,9 +82,10 @@ def shares(model, layer, frl, example):
 def test_what_the_final_responses_do_not_depend_on_is_not_pruned():
     model, example = Aside().eval(), torch.randn(1, 3)
     assert shares(model, model.aside, torch.ones(6), example) is None
-    found = shares(model, model.body, torch.arange(6.0), example)
-    torch.testing.assert_close(found, torch.arange(6.0) / 2.5)
-    assert found.dtype == torch.float32
+    for size in (0.01, 1.0):  # scores are divided by their mean, 0.025 or 2.5
+        found = shares(model, model.body, size * torch.arange(6.0), example)
+        torch.testing.assert_close(found, torch.arange(6.0) / 2.5)
+        assert found.dtype == torch.float32
 
 
 def test_scores_of_zero_stay_zero():
