@@ -87,7 +87,7 @@ def test_correlations_are_multiplied_out_in_double_precision_up_to_1024_features
 
 @settings(max_examples=50, deadline=None)
 @given(
-    values=arrays(np.float32, (3, 9), elements=st.sampled_from([-2.5, -1.0, -0.0, 0.0, 1e-30, 1.0, 3.0])),
+    values=arrays(np.float32, (3, 9), elements=st.sampled_from([-2.5, -1.0, -0.0, 0.0, 1e-30, 1.0, 1.0 + 2**-23, 3.0])),
     precision=st.sampled_from([np.float32, np.float64]),
 )
 def test_ranks_are_scipys(values, precision):

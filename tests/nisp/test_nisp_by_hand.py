@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench.contract import kept_channels
+from bench.contract import Consumer, Group, Problem, Producer, kept_channels
 from nisp import inf_fs
 from tests.nisp.test_own_criteria import given_of, perceptron, score
 
@@ -112,3 +112,59 @@ def test_channels_that_score_alike_rank_alike():
     rank = importlib.import_module("nisp.criteria.nisp_rescored")._unit_interval
     assert rank(torch.full((3,), 7.0).double()).tolist() == [0, 0, 0]
     assert rank(torch.tensor([3.0, 5.0, 4.0]).double()).tolist() == [0, 0.5, 0.25]
+
+
+CRITERIA = ["nisp", "nisp_permuted", "nisp_rescored", "response_bound", "lbl", "nisp_uniform", "nisp_mag"]
+
+
+@pytest.mark.parametrize("name", CRITERIA)
+def test_the_papers_reading_is_the_default(task, name):
+    settings = {} if name in ("nisp_uniform", "nisp_mag") else {"alpha": 0.5, "variant": "iccv2015"}
+    settings |= {} if name == "lbl" else {"joint": True}
+    plain = score(name, task)
+    assert all(torch.equal(plain[group], values) for group, values in score(name, task, **settings).items())
+    for other in ({"alpha": 0.6}, {"joint": False}):
+        if other.keys() <= settings.keys():
+            changed = score(name, task, **settings | other)
+            assert not all(torch.equal(plain[group], values) for group, values in changed.items())
+
+
+class Twice(torch.nn.Module):
+    """Layers of one group that one reader reads in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.below, self.shared = torch.nn.Linear(4, 6), torch.nn.Linear(6, 5), torch.nn.Linear(5, 5)
+        self.classifier = torch.nn.Linear(5, 2)
+
+    def tensors(self, x):
+        found = [torch.relu(self.first(x))]
+        for layer in (self.below, self.shared, self.shared):
+            found.append(torch.relu(layer(found[-1])))
+        return found
+
+    def forward(self, x):
+        return self.classifier(self.tensors(x)[-1])
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_response_bound_adds_up_all_that_is_read_of_a_group_and_stops_where_it_is_read_first(joint):
+    model, images = Twice().eval(), torch.randn(40, 4)
+
+    def group(name, channels, writers, readers):
+        places = torch.arange(channels)[:, None]
+        producers = tuple(Producer(writer, places) for writer in writers)
+        return Group(name, producers, tuple(Consumer(reader, places) for reader in readers), channels)
+
+    groups = (group("one", 6, ["first"], ["below"]), group("two", 5, ["below", "shared"], ["shared", "classifier"]))
+    keep = {"one": 6, "two": 2}
+    given = Problem(model, groups, keep, images, torch.zeros(40, dtype=torch.long), "classifier", 0)
+    found = score("response_bound", given, joint=joint)
+    read = [tensor.detach().double().mean(0) for tensor in model.tensors(images)]
+    start = inf_fs(model.tensors(images)[-1])
+    middle = absolute(model.shared).T @ start
+    early = absolute(model.shared).T @ middle
+    total = start * read[3] + middle * read[2] + early * read[1]
+    torch.testing.assert_close(found["two"], total, rtol=1e-5, atol=0)
+    alive = torch.zeros(5).double().index_fill(0, kept_channels(total, 2), 1) if joint else 1
+    torch.testing.assert_close(found["one"], absolute(model.below).T @ (early * alive) * read[0], rtol=1e-5, atol=0)

@@ -208,6 +208,7 @@ def writing_below_a_used_view(x):
         (lambda x: torch.cumsum(x, 1), "cumsum"),
         (lambda x: x.sort(1).values, "sort"),
         (lambda x: x.detach(), "detach"),
+        (lambda x: x.data, "data"),
         (into_constant, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
         (augmenting_a_used_view, "part of a response that is still in use"),

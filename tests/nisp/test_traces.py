@@ -1,5 +1,6 @@
 """Which layer wrote what, in networks that name their layers in unusual ways."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -89,3 +90,28 @@ def test_a_trace_has_every_run_in_order_and_every_output():
     assert list(trace.runs) == ["body", "classifier"]
     assert trace.source.path.shape == (2, 3) and [o.path.shape for o in trace.outputs] == [(2, 2, 2)]
     assert trace.runs["classifier"][0].read.path.shape == (2, 4)
+
+
+class Chosen(nn.Module):
+    """A network whose paths depend on the responses."""
+
+    def __init__(self, choose):
+        super().__init__()
+        self.layer, self.classifier, self.choose = nn.Linear(1, 3), nn.Linear(3, 2), choose
+        self.layer.bias = nn.Parameter(torch.tensor([1.0, -1.0, 5.0]))
+
+    def forward(self, x):
+        return self.classifier(self.choose(self.layer(x)))
+
+
+@pytest.mark.parametrize(
+    ("choose", "expected"),
+    [
+        (lambda x: x + x.gather(1, x.argmax(1, keepdim=True)), [1, 1, 4]),
+        (lambda x: x + x.gather(1, x.max(1, keepdim=True).indices), [1, 1, 4]),
+        (lambda x: x * (2 if x.shape == (1, 3) else 1), [2, 2, 2]),
+    ],
+)
+def test_comparisons_and_places_are_those_of_the_real_responses(choose, expected):
+    found = nisp.scores(Chosen(choose), torch.zeros(1, 1), frl_scores=torch.ones(3))["layer"]
+    assert found.tolist() == expected
