@@ -107,6 +107,9 @@ class Chosen(nn.Module):
 @pytest.mark.parametrize(
     ("choose", "expected"),
     [
+        (lambda x: torch.where(x > 0, x, x * 3), [1, 3, 1]),
+        (lambda x: torch.where(x.le(0), x, x * 3), [3, 1, 3]),
+        (lambda x: torch.where(torch.eq(x, 5), x * 3, x), [1, 1, 3]),
         (lambda x: x + x.gather(1, x.argmax(1, keepdim=True)), [1, 1, 4]),
         (lambda x: x + x.gather(1, x.max(1, keepdim=True).indices), [1, 1, 4]),
         (lambda x: x * (2 if x.shape == (1, 3) else 1), [2, 2, 2]),
