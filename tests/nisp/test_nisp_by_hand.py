@@ -138,9 +138,9 @@ class Twice(torch.nn.Module):
         self.classifier = torch.nn.Linear(5, 2)
 
     def tensors(self, x):
-        found = [torch.relu(self.first(x))]
+        found = [torch.tanh(self.first(x))]  # of both signs
         for layer in (self.below, self.shared, self.shared):
-            found.append(torch.relu(layer(found[-1])))
+            found.append(torch.tanh(layer(found[-1])))
         return found
 
     def forward(self, x):
@@ -160,7 +160,7 @@ def test_response_bound_adds_up_all_that_is_read_of_a_group_and_stops_where_it_i
     keep = {"one": 6, "two": 2}
     given = Problem(model, groups, keep, images, torch.zeros(40, dtype=torch.long), "classifier", 0)
     found = score("response_bound", given, joint=joint)
-    read = [tensor.detach().double().mean(0) for tensor in model.tensors(images)]
+    read = [tensor.detach().double().abs().mean(0) for tensor in model.tensors(images)]
     start = inf_fs(model.tensors(images)[-1])
     middle = absolute(model.shared).T @ start
     early = absolute(model.shared).T @ middle
