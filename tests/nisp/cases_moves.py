@@ -56,6 +56,7 @@ MOVES = {
     (torch.diagonal, Tensor.diagonal): lambda f, x: f(x, 1, 2, 3),
     (torch.tril, torch.triu): lambda f, x: f(x, -1),
     (torch.sum, Tensor.sum, torch.mean, Tensor.mean): lambda f, x: f(x, (1, 3), keepdim=True),
+    (torch.sum, torch.mean): lambda f, x: f(x, 1, dtype=torch.float32),
     (F.avg_pool1d,): lambda f, x: f(x[0], 3, 2, 1, True, False),
     (F.avg_pool2d,): lambda f, x: f(x, 3, 2, 1, True, False),
     (F.avg_pool3d,): lambda f, x: f(x[None], (2, 3, 3), 2, (0, 1, 1), count_include_pad=False),
@@ -90,8 +91,13 @@ WINDOWS = {
     (F.adaptive_max_pool1d,): lambda f, x: f(x[0], 3),
     (torch.adaptive_max_pool1d,): lambda f, x: f(x[0], 3)[0],
     (F.adaptive_max_pool2d,): lambda f, x: f(x, (3, 2)),
+    (torch.max_pool1d,): lambda f, x: f(x[0], 2),
+    (torch.max_pool2d,): lambda f, x: f(x, 2),
+    (torch.max_pool3d,): lambda f, x: f(x[None], 2),
     (torch.amax, Tensor.amax): lambda f, x: f(x, (1, 3), keepdim=True),
+    (torch.amax,): lambda f, x: f(x),
     (torch.max, Tensor.max): lambda f, x: f(x, 2).values,
+    (Tensor.max,): lambda f, x: f(x),
     (torch.maximum, Tensor.maximum, torch.minimum): lambda f, x: f(x[:, :2], x[:, 2:]),
 }  # fmt: skip
 """Functions that take the largest -> a call of them. A unit vector is seen in the windows that it is in."""

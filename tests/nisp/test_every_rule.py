@@ -59,7 +59,7 @@ def test_what_runs_as_it_is_has_the_magnitudes_of_its_coefficients(function, cal
 def test_a_maximum_counts_every_element_of_its_window(function, call, rule_of):
     x = numbers(1, 4, 4, 4)
     [matrix] = slopes(lambda x: call(function, x), x)
-    assert set(matrix.unique().tolist()) == {0, 1}
+    assert set(matrix.unique().tolist()) in ({0, 1}, {1})
     assert_scores(lambda x: call(function, x), [x], [matrix])
     rule_of(function)
 
@@ -121,6 +121,17 @@ def test_a_layer_has_the_magnitudes_of_its_weights(function, call, shape, rule_o
 def test_a_composed_function_has_the_bound_of_its_parts(case, rule_of):
     assert_scores(lambda *x: case.call(case.function, *x), case.inputs, case.matrices(*case.inputs))
     rule_of(case.function)
+
+
+def overwritten(x):
+    y = x.square()
+    x.add_(5)
+    return y + 0 * x
+
+
+def test_values_are_those_before_they_are_written_over():
+    x = numbers(2, 3)
+    assert_scores(overwritten, [x], [torch.diag(2 * x.abs().flatten())])
 
 
 def test_no_rule_is_without_a_case():
