@@ -96,6 +96,7 @@ WINDOWS = {
     (torch.max_pool3d,): lambda f, x: f(x[None], 2),
     (torch.amax, Tensor.amax): lambda f, x: f(x, (1, 3), keepdim=True),
     (torch.amax,): lambda f, x: f(x),
+    (Tensor.amax,): lambda f, x: f(x[0], 0),
     (torch.max, Tensor.max): lambda f, x: f(x, 2).values,
     (Tensor.max,): lambda f, x: f(x),
     (torch.maximum, Tensor.maximum, torch.minimum): lambda f, x: f(x[:, :2], x[:, 2:]),
