@@ -36,8 +36,8 @@ def attention(scale, allowed=None, bias=0.0, repeat=1):
     return bound
 
 
-def triple(heads=2, keys=4):
-    return numbers(1, 2, 3, 2), numbers(1, heads, keys, 2, seed=1), numbers(1, heads, keys, 3, seed=2)
+def triple(n=1, heads=2, groups=2):
+    return numbers(n, heads, 3, 2), numbers(n, groups, 4, 2, seed=1), numbers(n, groups, 4, 3, seed=2)
 
 
 SEEN = torch.tensor([[1, 0, 1, 1], [0, 1, 0, 0], [1, 1, 1, 0]]).bool()
@@ -50,7 +50,7 @@ ATTENTION = [
     case(SDPA, lambda f, q, k, v: f(q, k, v, SEEN), attention(2**-0.5, SEEN), *triple()),
     case(SDPA, lambda f, q, k, v: f(q, k, v, attn_mask=LIFT), attention(2**-0.5, None, LIFT), *triple()),
     case(SDPA, lambda f, q, k, v: f(q, k, v, is_causal=True), attention(2**-0.5, ORDER), *triple()),
-    case(SDPA, lambda f, q, k, v: f(q, k, v, enable_gqa=True), attention(2**-0.5, repeat=2), *triple(1)),
+    case(SDPA, lambda f, q, k, v: f(q, k, v, enable_gqa=True), attention(2**-0.5, repeat=2), *triple(3, 4, 2)),
 ]
 
 
