@@ -18,7 +18,7 @@ SILU, GELU, MISH, HARDSWISH, SELU = 1.0999, 1.1290, 1.0885, 1.5, 1.7581
 SIGMOID, HARDSIGMOID = 1 / 4, 1 / 6
 
 rule(
-    F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.hardtanh_,
+    F.relu, F.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.hardtanh, F.hardtanh_, F.celu,
     torch.tanh, Tensor.tanh, Tensor.tanh_, F.tanh, F.softplus, F.softsign, F.tanhshrink, F.softshrink, F.logsigmoid,
     torch.clamp, Tensor.clamp, Tensor.clamp_, torch.clip, Tensor.clip, Tensor.clamp_min, Tensor.clamp_max,
     torch.clamp_min, torch.clamp_max, torch.abs, Tensor.abs, torch.sin, Tensor.sin, torch.cos, Tensor.cos,
@@ -40,7 +40,7 @@ def _leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fal
     return lipschitz(max(1, abs(negative_slope)))(input)
 
 
-@rule(F.elu, F.elu_, F.celu)
+@rule(F.elu, F.elu_)
 def _elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Adjoint:
     return lipschitz(max(1, abs(alpha)))(input)
 

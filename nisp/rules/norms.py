@@ -21,7 +21,7 @@ from nisp.absolute import GAINS, Adjoint, measured, rule
 from nisp.rules.generic import lipschitz
 
 
-@rule(F.batch_norm, torch.batch_norm)
+@rule(F.batch_norm)
 def _batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -39,6 +39,22 @@ def _batch_norm(
     return lambda score: [score * gain.reshape(1, -1, *[1] * (score.dim() - 2))]
 
 
+@rule(torch.batch_norm)
+def _torch_batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Adjoint:
+    """The same function, with its arguments in another order."""
+    return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
 def _batch_norm_gain(running_var: Tensor, weight: Tensor | None, eps: float) -> Tensor:
     gain = torch.rsqrt(running_var.detach().double() + eps)
     return gain if weight is None else gain * weight.detach().double().abs()
@@ -50,7 +66,11 @@ def _mean_gain(
     return _batch_norm_gain(running_var, weight, kwargs.get("eps", 1e-5)).mean().item()
 
 
-GAINS[F.batch_norm] = GAINS[torch.batch_norm] = _mean_gain
+def _torch_mean_gain(input: Tensor, weight: Any, bias: Any, mean: Any, running_var: Any, *args: Any) -> float:
+    return _mean_gain(input, mean, running_var, weight)
+
+
+GAINS[F.batch_norm], GAINS[torch.batch_norm] = _mean_gain, _torch_mean_gain
 
 
 @rule(F.layer_norm)

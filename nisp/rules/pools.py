@@ -64,7 +64,7 @@ def _windows(size: int, bins: int) -> Tensor:
 
 @rule(torch.amax, Tensor.amax)
 def _amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Adjoint:
-    return as_is(torch.sum)(input, dim or None, keepdim)
+    return as_is(torch.sum)(input, None if dim == () else dim, keepdim)
 
 
 @rule(torch.max, Tensor.max)

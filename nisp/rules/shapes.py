@@ -82,6 +82,7 @@ CONSTANTS |= {
     Tensor.new_zeros, Tensor.new_ones, Tensor.new_empty, Tensor.new_full, Tensor.new_tensor,
 }  # fmt: skip
 COMPARISONS |= {
-    Tensor.__eq__, Tensor.__ne__, Tensor.__lt__, Tensor.__le__, Tensor.__gt__, Tensor.__ge__, torch.argmax,
-    Tensor.argmax, torch.isnan, torch.isinf, torch.isfinite,
+    Tensor.__eq__, Tensor.__ne__, Tensor.__lt__, Tensor.__le__, Tensor.__gt__, Tensor.__ge__, Tensor.eq, Tensor.ne,
+    Tensor.lt, Tensor.le, Tensor.gt, Tensor.ge, torch.eq, torch.ne, torch.lt, torch.le, torch.gt, torch.ge,
+    torch.argmax, Tensor.argmax, torch.isnan, torch.isinf, torch.isfinite,
 }  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.contract import Problem, kept_channels
+from bench.contract import Consumer, Group, Problem, Producer, kept_channels
 from bench.errors import UserError
 from bench.surgery import anatomy, keep_plan
 from nisp import inf_fs
@@ -75,6 +75,38 @@ def test_nisp_mag_refuses_final_responses_that_no_layer_writes():
     given = given_of(model, torch.randn(5, 6), "2")
     with pytest.raises(UserError, match="all that 0 reads"):
         score("nisp_mag", Problem(model, given.groups, given.keep, given.images, given.labels, "0", 0))
+
+
+class Partly(nn.Module):
+    """A classifier that reads the input beside a layer that can be pruned, and overwrites what it has read."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.classifier = nn.Linear(6, 8), nn.Linear(14, 2)
+
+    def forward(self, x):
+        read = torch.cat([torch.relu(self.first(x)), x], 1)
+        answer = self.classifier(read)
+        read.zero_()
+        return answer
+
+
+def partly():
+    places = torch.arange(8)[:, None]
+    group = Group("first", (Producer("first", places),), (Consumer("classifier", places),), 8)
+    images = torch.randn(20, 6)
+    return Problem(Partly().eval(), (group,), {"first": 4}, images, torch.zeros(20).long(), "classifier", 0)
+
+
+def test_nisp_mag_refuses_final_responses_of_which_some_are_written_by_no_layer():
+    with pytest.raises(UserError, match="all that classifier reads"):
+        score("nisp_mag", partly())
+
+
+def test_lbl_ranks_what_was_read_not_what_became_of_it():
+    given = partly()
+    read = torch.relu(given.model.first(given.images)).detach()
+    torch.testing.assert_close(score("lbl", given)["first"], inf_fs(read), rtol=1e-5, atol=1e-9)
 
 
 def test_lbl_is_nisps_own_ranking_at_the_final_layer(digits):

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.contract import Group, Producer, kept_channels
-from bench.errors import UserError
 from nisp import propagate
 
 
@@ -225,24 +224,6 @@ def test_the_bound_holds(seed, channel):
     without[:, channel] = 0
     error = (frl * (net[2:9](response) - net[2:9](without)).abs()).sum()
     assert error <= score * response[:, channel].abs().max() + 1e-9
-
-
-def test_an_operation_without_a_rule_is_named():
-    class Odd(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.classifier = nn.Linear(4, 3), nn.Linear(3, 2)
-
-        def forward(self, x):
-            return self.classifier(torch.cumsum(self.first(x), 1))
-
-    with pytest.raises(UserError, match="cumsum"):
-        propagate(Odd(), torch.zeros(1, 4), "classifier", torch.ones(3), (group(3, "first"),))
-
-
-def test_the_wrong_number_of_scores_is_refused():
-    with pytest.raises(UserError, match="5 scores were given for 6"):
-        propagate(small_net(0), EXAMPLE, "9", torch.ones(5), GROUPS)
 
 
 def test_the_model_is_left_as_it_was():

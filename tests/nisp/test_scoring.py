@@ -208,18 +208,30 @@ def writing_below_a_used_view(x):
         (lambda x: torch.cumsum(x, 1), "cumsum"),
         (lambda x: x.sort(1).values, "sort"),
         (lambda x: x.detach(), "detach"),
+        (lambda x: x.data, "data"),
         (into_constant, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
         (augmenting_a_used_view, "part of a response that is still in use"),
         (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
         (lambda x: nn.LSTM(3, 3)(x)[0], "lstm"),
-        (lambda x: x * float("inf"), "not finite"),
+        (lambda x: x * float("inf"), "scores of layer are not finite"),
+        (lambda x: x * torch.tensor([1.0, 2.0, float("inf")]), "scores of layer are not finite"),
+        (lambda x: x * torch.tensor([1.0, 2.0, float("nan")]), "scores of layer are not finite"),
     ],
 )
 def test_what_has_no_rule_is_refused_by_name(body, told):
     with pytest.raises(UserError, match=told):
         nisp.scores(Odd(body), torch.randn(1, 4), frl_scores=torch.ones(3))
+
+
+def test_in_place_functions_that_pass_scores_on_as_they_are_may_write_a_part_that_is_in_use():
+    def rectified(x):
+        first = x[:, :2]
+        first.relu_()
+        return x
+
+    assert nisp.scores(Odd(rectified), torch.randn(1, 4), frl_scores=torch.ones(3))["layer"].tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +248,8 @@ def test_mistakes_are_told_in_one_sentence(options, told):
         nisp.scores(Odd(torch.relu), torch.randn(1, 4), **options)
 
 
-def test_a_network_without_a_classifier_is_refused():
+@pytest.mark.parametrize("between", [nn.Identity(), nn.ReLU(), nn.Sequential(nn.Tanh(), nn.ReLU())])
+def test_a_network_without_a_classifier_is_refused(between):
     class Residual(nn.Module):
         def __init__(self):
             super().__init__()
@@ -244,7 +257,7 @@ def test_a_network_without_a_classifier_is_refused():
 
         def forward(self, x):
             x = self.one(x)
-            return x + self.two(x)
+            return x + self.two(between(x))
 
     with pytest.raises(UserError, match="comes from 2 layers, among them two"):
         nisp.scores(Residual(), torch.randn(1, 3), frl_scores=torch.ones(3))

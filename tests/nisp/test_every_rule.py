@@ -1,0 +1,142 @@
+"""Every rule equals its documented bound: not too small, and not too large either."""
+
+import math
+
+import pytest
+import torch
+from torch.overrides import resolve_name
+
+from nisp.absolute import COMPOSED, RULES, Response
+from tests.nisp.absolute_jacobian import assert_scores, pulled_back, slopes
+from tests.nisp.cases_composed import COMPOSITIONS
+from tests.nisp.cases_curves import DERIVATIVES, REDUCTIONS, SOFTMAX, STEEPEST, over, softmax_matrix
+from tests.nisp.cases_measured import NORMS, PRODUCTS, numbers
+from tests.nisp.cases_moves import LAYERS, MOVES, WINDOWS
+
+ELSEWHERE = {
+    torch.Tensor.cuda: "needs a GPU; the same rule as Tensor.cpu",
+    torch.nn.Identity.forward: "torch never asks for it: nothing is computed",
+}
+KNOWN_AS = {torch.Tensor.__matmul__: torch.Tensor.matmul}
+"""Functions that torch asks for by another name, with a rule of its own."""
+
+
+def each(table):
+    return [(function, entry) for functions, entry in table.items() for function in functions]
+
+
+def named(value):
+    return str(resolve_name(value) or getattr(value, "__name__", "")) if callable(value) else ""
+
+
+@pytest.fixture
+def rule_of(monkeypatch):
+    """Checks that the rule of a function was asked for, by whatever name."""
+    asked = []
+    plain = Response.__torch_function__.__func__
+
+    def noting(cls, func, types, args=(), kwargs=None):
+        asked.append(RULES.get(func, COMPOSED.get(func)))
+        return plain(cls, func, types, args, kwargs)
+
+    monkeypatch.setattr(Response, "__torch_function__", classmethod(noting))
+
+    def check(function):
+        function = KNOWN_AS.get(function, function)
+        assert (RULES | COMPOSED)[function] in asked
+
+    return check
+
+
+@pytest.mark.parametrize(("function", "call"), each(MOVES), ids=named)
+def test_what_runs_as_it_is_has_the_magnitudes_of_its_coefficients(function, call, rule_of):
+    x = numbers(1, 4, 4, 4)
+    assert_scores(lambda x: call(function, x), [x], slopes(lambda x: call(function, x), x))
+    rule_of(function)
+
+
+@pytest.mark.parametrize(("function", "call"), each(WINDOWS), ids=named)
+def test_a_maximum_counts_every_element_of_its_window(function, call, rule_of):
+    x = numbers(1, 4, 4, 4)
+    [matrix] = slopes(lambda x: call(function, x), x)
+    assert set(matrix.unique().tolist()) in ({0, 1}, {1})
+    assert_scores(lambda x: call(function, x), [x], [matrix])
+    rule_of(function)
+
+
+def rounded_up(value):
+    """In the fourth decimal."""
+    return math.ceil(value * 1e4 - 1e-4) / 1e4
+
+
+@pytest.mark.parametrize(("function", "call"), STEEPEST, ids=named)
+def test_an_activations_constant_is_its_greatest_slope(function, call, rule_of):
+    points = torch.linspace(-30, 30, 600_001, dtype=torch.float64).reshape(1, 1, -1).requires_grad_()
+    [found] = torch.autograd.grad(call(function, points * 1).sum(), points)
+    greatest = found.abs().max().item()
+    x = numbers(1, 1, 3)
+    [constants] = pulled_back(lambda x: call(function, x), [x], torch.ones_like(call(function, x.clone())))
+    [constant] = constants.unique().tolist()
+    assert constant == pytest.approx(greatest, abs=1e-8) or constant == rounded_up(greatest)
+    rule_of(function)
+
+
+@pytest.mark.parametrize(("function", "entry"), each(DERIVATIVES), ids=named)
+def test_a_measured_curve_has_its_derivative(function, entry, rule_of):
+    call, derivative = entry
+    x = numbers(2, 3, 2).abs() + 0.3
+    assert_scores(lambda x: call(function, x), [x], [torch.diag(derivative(x).flatten())])
+    rule_of(function)
+
+
+@pytest.mark.parametrize(("function", "entry"), each(REDUCTIONS), ids=named)
+def test_norms_and_deviations_have_their_derivatives(function, entry, rule_of):
+    call, derivative = entry
+    x = numbers(2, 3, 2)
+    assert_scores(lambda x: call(function, x), [x], [over(x, derivative)])
+    rule_of(function)
+
+
+@pytest.mark.parametrize("function", SOFTMAX, ids=named)
+def test_softmax_has_its_absolute_jacobian(function, rule_of):
+    x = numbers(2, 3, 2)
+    assert_scores(lambda x: function(x, 1), [x], [softmax_matrix(x)])
+    rule_of(function)
+
+
+@pytest.mark.parametrize("case", [*NORMS, *PRODUCTS], ids=lambda case: named(case.function))
+def test_a_measured_bound_is_the_documented_one(case, rule_of):
+    assert_scores(lambda *x: case.call(case.function, *x), case.inputs, case.matrices(*case.inputs))
+    rule_of(case.function)
+
+
+@pytest.mark.parametrize(("function", "call", "shape"), LAYERS, ids=named)
+def test_a_layer_has_the_magnitudes_of_its_weights(function, call, shape, rule_of):
+    x = numbers(*shape)
+    assert_scores(lambda x: call(function, x), [x], slopes(lambda x: call(function, x), x))
+    rule_of(function)
+
+
+@pytest.mark.parametrize("case", COMPOSITIONS, ids=lambda case: named(case.function))
+def test_a_composed_function_has_the_bound_of_its_parts(case, rule_of):
+    assert_scores(lambda *x: case.call(case.function, *x), case.inputs, case.matrices(*case.inputs))
+    rule_of(case.function)
+
+
+def overwritten(x):
+    y = x.square()
+    x.add_(5)
+    return y + 0 * x
+
+
+def test_values_are_those_before_they_are_written_over():
+    x = numbers(2, 3)
+    assert_scores(overwritten, [x], [torch.diag(2 * x.abs().flatten())])
+
+
+def test_no_rule_is_without_a_case():
+    tables = [*each(MOVES), *each(WINDOWS), *each(DERIVATIVES), *each(REDUCTIONS), *STEEPEST, *LAYERS]
+    known = {function for function, *_ in tables} | {case.function for case in (*NORMS, *PRODUCTS, *COMPOSITIONS)}
+    known |= {*SOFTMAX, *ELSEWHERE}
+    missing = [named(function) for function in (RULES | COMPOSED) if function not in known]
+    assert not missing
