@@ -93,7 +93,7 @@ def test_training_is_descent_by_hand(small, changes, factor):
     assert [epoch.train_loss for epoch in curve[1:]] == pytest.approx(losses, rel=1e-4)
     assert [epoch.learning_rate for epoch in curve] == pytest.approx([recipe.learning_rate, *rates])
     assert math.isnan(curve[0].train_loss) and curve[0].seconds == 0
-    assert 0 < min(epoch.seconds for epoch in curve[1:]) and sum(epoch.seconds for epoch in curve) <= took
+    assert min(epoch.seconds for epoch in curve[1:]) > 0 and sum(epoch.seconds for epoch in curve) <= took
     for model, epoch in ((start, curve[0]), (theirs, curve[-1])):
         outputs = model.eval()(small.test.images)
         assert epoch.test_loss == pytest.approx(F.cross_entropy(outputs, small.test.labels).item(), rel=1e-3)
