@@ -14,6 +14,7 @@ from bench import training
 from bench.augment import augmented
 from bench.batch import untrained
 from bench.data import Split
+from bench.errors import UserError
 from bench.specs import ModelSpec
 from bench.training import Recipe, recalibrate, reinitialise, train
 from tests.bench.test_training import weights
@@ -128,6 +129,23 @@ def test_dropout_draws_anew_in_every_batch_and_epoch_and_by_the_seed(small):
         assert abs(one.double().mean().item() - 0.5) < 0.05
         assert sum(torch.equal(one, each) for each in [*drawn, *other]) == 1
     assert all(map(torch.equal, drawn, again))
+
+
+@pytest.mark.parametrize(("processes", "message"), [(2, "out of memory at 8 of"), (1, "out of memory at 1 of")])
+def test_processes_that_train_together_do_not_go_on_in_parts(monkeypatch, processes, message):
+    """The others would wait for ever; one alone halves its batch down to single images."""
+    attempts = []
+
+    def full(images):
+        attempts.append(len(images))
+        raise torch.OutOfMemoryError
+
+    model = nn.Linear(2, 2)
+    model.forward = full
+    monkeypatch.setattr(training.distributed, "size", lambda: processes)
+    with pytest.raises(UserError, match=message):
+        training._step(model, torch.optim.SGD(model.parameters()), torch.ones(8, 2), torch.zeros(8), "fp32", 8, 100)
+    assert attempts == ([8] if processes > 1 else [8, 4, 2, 1])
 
 
 def test_a_report_follows_every_epoch(small):
