@@ -123,13 +123,14 @@ def test_only_runs_without_a_valid_record_are_carried_out_and_each_base_is_prepa
     contents = {each: store.record_of(each).read_text() for each in SUITE.runs}
     assert run_batch(SUITE, store, SUITE.runs, None) is None, "nothing is measured where nothing is missing"
     gone = [each for each in SUITE.runs if each.method == "one" and (each.model, each.seed) != (LENET, 1)]
+    gone = [each for each in gone if (each.model, each.seed, each.ratio) != (PLAIN, 1, 0.25)]  # one left of its base
     for each in gone[1:]:
         store.record_of(each).unlink()
     store.record_of(gone[0]).write_text(json.dumps({"digest": SUITE.run_digest(gone[0])}))
     prepared_bases, ran, saved = (spied(monkeypatch, name) for name in ("stored_base", "run", "save_record"))
     run_batch(SUITE, store, SUITE.runs, inf_fs)
     assert [(args[3], args[4]) for args, _ in prepared_bases] == [(LENET, 2), (PLAIN, 1), (PLAIN, 2)]
-    assert {args[0] for args, _ in saved} == {store.record_of(each) for each in gone} and len(ran) == len(gone) == 6
+    assert {args[0] for args, _ in saved} == {store.record_of(each) for each in gone} and len(ran) == len(gone) == 5
     for args, _ in ran:
         checkpoint = args[5]
         [each] = [e for e in gone if checkpoint.name == f"{e.cut}.{SUITE.run_digest(e)}.checkpoint"]
