@@ -1,5 +1,6 @@
 """Jobs: base networks are trained by their seeds, and each run leaves the record of just that run."""
 
+import hashlib
 import json
 import math
 from dataclasses import asdict
@@ -10,6 +11,7 @@ import torch
 from bench import batch
 from bench.batch import cut, method, protocol, recipe, run_batch, stored_base, train_bases, untrained
 from bench.data import Dataset, Split
+from bench.errors import UserError
 from bench.experiment import prepared, run
 from bench.records import Store, load_record
 from bench.tensors import load_weights, save_dataset
@@ -138,6 +140,27 @@ def test_only_runs_without_a_valid_record_are_carried_out_and_each_base_is_prepa
     for each in SUITE.runs:
         if each not in gone:
             assert store.record_of(each).read_text() == contents[each]
+
+
+def test_a_job_of_one_run_is_carried_out(store):
+    run_batch(SUITE, store, SUITE.runs[-1:], inf_fs)
+    found = [load_record(store.record_of(each), SUITE.run_digest(each)) for each in SUITE.runs]
+    assert [record is not None for record in found] == [False] * 15 + [True]
+
+
+def test_weights_that_a_suite_names_take_the_place_of_training(store, few, tmp_path, monkeypatch):
+    given = untrained(PLAIN, few, 77)
+    torch.save(given.state_dict(), tmp_path / "given.pth")
+    sha256 = hashlib.sha256((tmp_path / "given.pth").read_bytes()).hexdigest()
+    settings = {"weights": str(tmp_path / "given.pth"), "weights_sha256": sha256}
+    calls = spied(monkeypatch, "train")
+    for seed, named in ((1, settings), (2, settings | {"weights_sha256": None})):
+        whole, net = suite(training=named), untrained(PLAIN, few, 5)
+        train_bases(whole, store, "digits", PLAIN, [seed])
+        assert load_weights(store.base("digits", "plain-4", seed), net, whole.base_digest("digits", PLAIN, seed))
+        assert torch.equal(weights(net), weights(given)) and not calls
+    with pytest.raises(UserError, match="is not the one meant"):
+        train_bases(suite(training=settings | {"weights_sha256": "0" * 64}), store, "digits", PLAIN, [3])
 
 
 def test_what_was_measured_before_a_job_was_killed_is_kept(store, monkeypatch):

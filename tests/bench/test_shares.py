@@ -56,13 +56,13 @@ def test_a_part_of_a_batch_counts_for_its_images():
 
 def test_rows_of_shares_are_put_together_in_order(process, monkeypatch):
     values, parts = torch.randn(7, 3), []
-    monkeypatch.setattr(distributed, "summed", lambda tensor: parts.append(tensor.clone()) or tensor)
+    monkeypatch.setattr(distributed, "summed", lambda tensor: tensor)
     for rank in range(3):
         process(rank, 3)
-        distributed.in_shares(lambda mine: values[mine], 7)
-    assert torch.equal(sum(parts), values)
+        parts.append(distributed.in_shares(lambda mine: values[mine], 7))
+    assert torch.equal(sum(parts), values), "each process adds its own rows to zeros"
     process(0, 1)
-    assert torch.equal(distributed.in_shares(lambda mine: values[mine], 7), values) and len(parts) == 3
+    assert torch.equal(distributed.in_shares(lambda mine: values[mine], 7), values)
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(5), nn.BatchNorm2d(5), nn.BatchNorm2d(5, momentum=0.3, eps=0.1)])
