@@ -27,12 +27,16 @@ PROTOCOL = Protocol(
 HALF = Cut(PlanSpec(), 0.5)
 
 
-@pytest.fixture(scope="module")
-def base(digits):
+def trained_base(digits):
     torch.manual_seed(0)
     model = build("plain", 4)
     train(model, digits, PROTOCOL.base, 0)
     return prepared(model, digits, inf_fs)
+
+
+@pytest.fixture(scope="module")
+def base(digits):
+    return trained_base(digits)
 
 
 def method(recovery="recalibrate", score=nisp.criteria.nisp.score, **options):
@@ -124,8 +128,7 @@ def test_all_methods_meet_the_same_macs(base, allocation):
 
 def test_a_killed_fine_tuning_goes_on_where_it_was(base, tmp_path, monkeypatch):
     whole = run(base, method("finetune"), PROTOCOL, HALF, 0)
-    monkeypatch.setenv("NISP_BENCH_CHECKPOINT_SECONDS", "0")
-    monkeypatch.setattr("bench.training.CHECKPOINT_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr("bench.training.CHECKPOINT_SECONDS", 0.0)
     trained = []
 
     def killed(*args, **kwargs):

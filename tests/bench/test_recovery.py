@@ -1,6 +1,6 @@
 import pytest
 
-from bench.recovery import SCRATCH, epochs_of
+from bench.recovery import epochs_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,3 @@ from bench.recovery import SCRATCH, epochs_of
 )
 def test_epochs_are_those_of_the_protocol(recovery, macs_ratio, expected):
     assert epochs_of(recovery, base=160, finetune=40, macs_ratio=macs_ratio, limit=2) == expected
-
-
-def test_all_that_trains_random_weights_is_known_as_such():
-    assert SCRATCH == ("scratch_paper", "scratch_e", "scratch_b", "scratch_total")

@@ -5,10 +5,8 @@ import pytest
 import torch
 
 from bench import training
-from bench.augment import AUGMENTATIONS
 from bench.bases import untrained
 from bench.errors import UserError
-from bench.schedule import SCHEDULES
 from bench.specs import ModelSpec
 from bench.training import Recipe, recalibrate, reinitialise, train
 
@@ -128,22 +126,3 @@ def test_reinitialising_forgets_the_weights(digits):
     reinitialise(model, 3)
     assert torch.equal(weights(model), weights(other))
     assert torch.equal(model[1].running_mean, other[1].running_mean)
-
-
-def test_schedules():
-    assert [SCHEDULES["step"](p, 0) for p in (0.0, 0.49, 0.5, 0.75)] == pytest.approx([1, 1, 0.1, 0.01])
-    assert SCHEDULES["cosine"](0.5, 0) == pytest.approx(0.5)
-    assert SCHEDULES["inv"](0, 10_000) == pytest.approx(2**-0.75)
-
-
-def test_augmentations_move_and_mirror_whole_images():
-    images = torch.arange(2 * 16.0).reshape(2, 1, 4, 4) + 1
-    generator = torch.Generator().manual_seed(0)
-    for name, augment in AUGMENTATIONS.items():
-        result = augment(images, generator, len(images), slice(None))
-        assert result.shape == images.shape
-        assert set(result.flatten().tolist()) <= {0.0, *images.flatten().tolist()}, name
-    many = torch.arange(16.0).reshape(1, 1, 4, 4).expand(64, 1, 4, 4)
-    flipped = AUGMENTATIONS["flip"](many, generator, len(many), slice(None))
-    mirrored = (flipped == many.flip(3)).all((1, 2, 3))
-    assert 10 < mirrored.sum() < 54 and ((flipped == many).all((1, 2, 3)) ^ mirrored).all()
