@@ -85,6 +85,12 @@ def test_attributes_say_what_is_left_and_parameters_stay_parameters(cut):
     assert model.first.weight.shape == (5, 2, 3, 3), "the original is left as it was"
 
 
+def test_one_image_of_several_is_the_example(cut):
+    model, parts, _ = cut
+    assert anatomy(model, EXAMPLE.repeat(3, 1, 1, 1)).example.shape == (1, 2, 6, 6)
+    assert [group.name for group in anatomy(model, torch.randn(3, 2, 6, 6)).groups] == [g.name for g in parts.groups]
+
+
 def test_kept_channels_may_come_in_any_order_and_groups_that_are_not_named_stay_whole(cut):
     model, parts, kept = cut
     one = prune(model, parts, {"first": kept["first"]})

@@ -116,8 +116,9 @@ def test_refit_without_validation_images_takes_a_ridge_of_a_thousandth(bias):
     assert left == pytest.approx(error(x, y, *expected), rel=1e-9)
 
 
-def test_layers_are_solved_in_the_order_of_the_network_however_groups_list_them(digits):
-    net = build("resnet", 8)
+@pytest.mark.parametrize("model", [("resnet", 8), ("plain", 14)])
+def test_layers_are_solved_in_the_order_of_the_network_however_groups_or_names_are_sorted(model, digits):
+    net = build(*model)
     given, _ = problem(net, digits)
     pruned = copy.deepcopy(net)
     kept = {group.name: torch.arange(given.keep[group.name]) for group in given.groups}
@@ -126,7 +127,32 @@ def test_layers_are_solved_in_the_order_of_the_network_however_groups_list_them(
     images = digits.validation.images[:30]
     solved_layers = [r.layer for r in least_squares(net, pruned, given.groups, kept, given.images, images, 0)]
     assert solved_layers == [name for name, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)][1:]
-    assert solved_layers != list(dict.fromkeys(c.name for group in given.groups for c in group.consumers))
+    if model[0] == "resnet":
+        assert solved_layers != list(dict.fromkeys(c.name for group in given.groups for c in group.consumers))
+    else:
+        assert solved_layers != sorted(solved_layers)
+
+
+def test_each_of_five_ridges_is_tried_and_reported():
+    """A layer that loses inputs which the others predict, but for noise: the noisier, the larger the best ridge."""
+    original = nn.Sequential(nn.Linear(12, 5)).double()
+    group = Group("g", (), (Consumer("0", torch.arange(12)[:, None]),), 12)
+    kept, chosen = torch.arange(6), set()
+    start = original[0].weight.detach()[:, kept].numpy()
+    for noise in (0.03, 0.1, 0.3, 0.6, 1, 1.3, 1.6, 2, 2.5, 3):
+        left = torch.randn(230, 6).double()
+        gone = left.flip(1) + noise * torch.randn(230, 6).double()
+        images, validation = torch.cat([left, gone], 1).split([30, 200])
+        pruned = copy.deepcopy(original)
+        silence(pruned, group, kept)
+        [found] = least_squares(original, pruned, [group], {"g": kept}, images, validation, 0)
+        x, other = images[:, kept].numpy(), validation[:, kept].numpy()
+        y, other_y = original(images).detach().numpy(), original(validation).detach().numpy()
+        checked = {ridge: error(other, other_y, *solved(x, y, start, ridge, True)) for ridge in RIDGES}
+        assert found.ridge == min(checked, key=checked.get)
+        assert found.validation_error == pytest.approx(checked[found.ridge])
+        chosen.add(found.ridge)
+    assert chosen == set(RIDGES)
 
 
 def test_inputs_that_survive_are_those_of_kept_channels_and_of_groups_that_stay_whole_in_order():
