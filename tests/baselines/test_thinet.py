@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines._greedy import removal_order
+from baselines._greedy import gram, removal_order
 from bench.contract import Consumer, Group, silence
 from bench.patches import Rows, sampled_rows
 from tests.conftest import build, problem
@@ -70,6 +70,16 @@ def test_of_equal_channels_the_first_goes_first_and_none_goes_twice():
     group = Group("g", (), (Consumer("0", torch.arange(4)[:, None]),), 4)
     rows = {"0": Rows(torch.eye(4)[:, :, None], torch.zeros(4, 1))}
     assert removal_order(model, group, rows).tolist() == [0, 1, 2, 3]
+
+
+def test_products_of_parts_are_summed_in_float64():
+    """Float32 would be off in the seventh digit, and could turn the order of channels that are nearly alike."""
+    model = nn.Sequential(nn.Conv2d(4, 3, 2))
+    rows = Rows(torch.randn(50, 4, 4) + 10, torch.zeros(50, 3))
+    weight = model[0].weight.detach().double().flatten(2)
+    parts = torch.einsum("nct,oct->noc", rows.inputs.double(), weight).flatten(0, 1)
+    found = gram(model, "0", torch.arange(4)[:, None], rows)
+    torch.testing.assert_close(found, parts.T @ parts, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("model", [("lenet", None), ("resnet", 8)])
