@@ -72,8 +72,9 @@ def test_random_parts_have_torchvisions_areas_shapes_and_places():
 
 @pytest.mark.parametrize(
     ("size", "box"),
-    [((1000, 3), (498, 0, 502, 3)), ((3, 1000), (0, 498, 3, 502)), ((4000, 30), (1980, 0, 2020, 30))],
-)
+    [((1000, 3), (498, 0, 502, 3)), ((3, 1000), (0, 498, 3, 502)), ((4000, 31), (1979, 0, 2020, 31)),
+     ((31, 1000), (0, 479, 31, 520))],
+)  # fmt: skip
 def test_the_middle_of_a_photograph_too_long_for_any_part(size, box):
     """As wide as 4 : 3 of its height, or as high as 4 : 3 of its width."""
     photograph = Photograph(*size)

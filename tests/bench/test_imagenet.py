@@ -93,12 +93,14 @@ def test_files_are_used_like_a_tensor(photographs):
     view = images[:6]
     assert len(view) == 6 and view.shape == (6, 3, SIZE, SIZE)
     assert torch.equal(torch.cat(list(view.split(100))), everything[:6])
+    assert torch.equal(images[5:9][torch.arange(4)], everything[5:9])
     assert torch.equal(photographs.example, everything[:1]) and photographs.in_channels == 3
     assert photographs.image_size == SIZE
     calibration = photographs.calibration(5, 0)
     assert calibration.images.shape == (5, 3, SIZE, SIZE)
     moved = photographs.to(torch.device("cpu"))
     assert torch.equal(moved.example, photographs.example) and isinstance(moved.test, FileSplit)
+    assert photographs.to(torch.device("meta")).test.images.device.type == "meta"
 
 
 def test_threads_change_nothing(photographs):
@@ -117,7 +119,7 @@ def test_threads_change_nothing(photographs):
 def test_a_random_part_has_the_size_asked_for_and_is_fixed_by_its_seed(size):
     """Which part it is: tests/bench/test_crops.py."""
     photograph = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
-    for seed in range(5):
+    for seed in range(20):
         part = random_part(photograph, 16, seed)
         assert part.size == (16, 16) and part.tobytes() == random_part(photograph, 16, seed).tobytes()
 
