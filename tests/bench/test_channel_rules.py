@@ -77,6 +77,11 @@ CASES = {
     "largest over positions": (lambda n, x: x.amax((2, 3)), 8, {}, {"stem"}),
     "deviation over positions": (lambda n, x: x.std(2), 8, {}, {"stem"}),
     "the length of the channels": (lambda n, x: n.conv(x) * x.norm(2, 1, True), 5, {"conv": conv(5)}, {"conv"}),
+    "flattened by view": (lambda n, x: n.last(x.view(len(x), -1)), 4, {"last": nn.Linear(240, 4)}, {"stem", "last"}),
+    "a power that is a tensor": (lambda n, x: x.pow(torch.tensor(2.0)), 8, {}, {"stem"}),
+    "the length over positions": (lambda n, x: x / (1 + x.norm(2, 3, True)), 8, {}, {"stem"}),
+    "the length of everything": (lambda n, x: n.conv(x / (1 + x.norm(2))), 5, {"conv": conv(5)}, {"conv"}),
+    "the mean of everything": (lambda n, x: n.conv(x + x.mean()), 5, {"conv": conv(5)}, {"conv"}),
     "the larger of two": (lambda n, x: torch.maximum(x, n.conv(x)), 8, {"conv": conv(8)}, {"stem", "conv"}),
     "chosen by a constant": (lambda n, x: torch.where(torch.ones(6, 5) > 0, x, n.conv(x)), 8, {"conv": conv(8)},
                              {"stem", "conv"}),
@@ -103,6 +108,48 @@ def test_what_an_operation_does_to_channels(case):
     body, channels, layers, expected = CASES[case]
     parts, _ = pruned_at(Net(body, channels, **layers), EXAMPLE)
     assert {layer for group in producers(parts) for layer in group} == expected
+
+
+class Headed(nn.Module):
+    """A convolution and two auxiliary heads that read it, all of which run in training only."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head, self.classifier = nn.Conv2d(1, 6, 3), nn.Conv2d(6, 4, 1), nn.Linear(6, 3)
+        self.first, self.second = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        outputs = [self.classifier(x.mean((2, 3)))]
+        if self.training:
+            outputs += [head(self.head(x).mean((2, 3))) for head in (self.first, self.second)]
+        return outputs if self.training else outputs[0]
+
+
+def test_heads_that_run_in_training_only_are_pruned_along():
+    net = Headed().eval()
+    parts, pruned = pruned_at(net, EXAMPLE)
+    assert [[layer.name for layer in group.consumers] for group in parts.groups] == [
+        ["classifier", "head"],
+        ["first", "second"],
+    ]
+    assert not net.training and not pruned.training
+    sum(output.sum() for output in pruned.train()(EXAMPLE)).backward()
+    sizes = {name: tuple(p.shape[:2]) for name, p in pruned.named_parameters() if name.endswith("weight")}
+    assert sizes == {"stem.weight": (3, 1), "head.weight": (2, 3), "classifier.weight": (3, 3),
+                     "first.weight": (3, 2), "second.weight": (3, 2)}  # fmt: skip
+    assert all(parameter.grad is not None for parameter in pruned.parameters())
+
+
+def test_channels_that_meet_padding_stay_and_the_others_go_with_what_they_meet():
+    def padded(net, x):
+        return net.conv(x) + F.pad(x, (0, 0, 0, 0, 1, 1))
+
+    parts, pruned = pruned_at(Net(padded, 10, conv=conv(10)), EXAMPLE)
+    [group] = parts.groups
+    found = {producer.name: producer.outputs.flatten().tolist() for producer in group.producers}
+    assert found == {"stem": list(range(8)), "conv": list(range(1, 9))}
+    assert (pruned.stem.out_channels, pruned.conv.out_channels) == (4, 6)
 
 
 def test_channels_that_are_flipped_rolled_or_repeated_are_read_in_that_order():
