@@ -79,6 +79,13 @@ CASES = {
     "the length of the channels": (lambda n, x: n.conv(x) * x.norm(2, 1, True), 5, {"conv": conv(5)}, {"conv"}),
     "flattened by view": (lambda n, x: n.last(x.view(len(x), -1)), 4, {"last": nn.Linear(240, 4)}, {"stem", "last"}),
     "a power that is a tensor": (lambda n, x: x.pow(torch.tensor(2.0)), 8, {}, {"stem"}),
+    "padded positions and a constant for each": (
+        lambda n, x: F.pad(x, (1, 2, 0, 1)) + torch.ones(7, 8), 8, {}, {"stem"}),
+    "pooled positions and a constant for each": (
+        lambda n, x: F.max_pool2d(x, (3, 2)) + torch.ones(2, 2) + F.adaptive_avg_pool2d(x, 2), 8, {}, {"stem"}),
+    "scaled positions and a constant for each": (
+        lambda n, x: F.interpolate(x, scale_factor=2) + torch.ones(12, 10), 8, {}, {"stem"}),
+    "equal halves swapped": (lambda n, x: torch.cat(x.chunk(2, 1)[::-1], 1), 8, {}, {"stem"}),
     "the length over positions": (lambda n, x: x / (1 + x.norm(2, 3, True)), 8, {}, {"stem"}),
     "the length of everything": (lambda n, x: n.conv(x / (1 + x.norm(2))), 5, {"conv": conv(5)}, {"conv"}),
     "the mean of everything": (lambda n, x: n.conv(x + x.mean()), 5, {"conv": conv(5)}, {"conv"}),
@@ -157,6 +164,7 @@ def test_channels_that_are_flipped_rolled_or_repeated_are_read_in_that_order():
         ("flipped channels", [7, 6, 5, 4, 3, 2, 1, 0]),
         ("rolled channels", [1, 2, 3, 4, 5, 6, 7, 0]),
         ("channels repeated one by one", [[2 * i, 2 * i + 1] for i in range(8)]),
+        ("equal halves swapped", [[i, i + 4] for i in range(4)]),
         ("repeated channels", [[i, i + 8] for i in range(8)]),
         ("channels padded in front and behind", list(range(1, 9))),
     ):
