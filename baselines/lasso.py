@@ -38,6 +38,10 @@ FIRST = 1e-3
 
 BISECTIONS = 30
 
+TOLERANCE = 1e-10
+"""Of a fit, relative to the target's square. By scikit-learn's 1e-4, a fit that starts from that of another small
+penalty is good enough at once, so channels that tell little would never be found."""
+
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:
     """|weight| of each channel in the sparsest combination that still keeps enough channels.
@@ -101,7 +105,7 @@ def selection(products: Tensor, moments: Tensor, keep: int) -> Tensor:
     roots = values[used].sqrt()
     design = (roots[:, None] * vectors[:, used].T).numpy()
     target = (vectors[:, used].T @ moments / roots).numpy()
-    lasso = Lasso(fit_intercept=False, warm_start=True)
+    lasso = Lasso(fit_intercept=False, warm_start=True, tol=TOLERANCE)
 
     def weights(penalty: float) -> Tensor:
         with warnings.catch_warnings():  # which channels are left is settled long before the last digits are

@@ -152,7 +152,7 @@ def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, image
         layer=layer,
         inputs=inputs,
         present=present,
-        bias=None if bias is None else bias.detach().double(),
+        bias=None if bias is None else bias.detach().to(torch.float64, copy=True),  # it will be overwritten
         rows=rows,
         residual=targets - rows @ present.T,
         scale=((targets - targets.mean(0)) ** 2).sum(),

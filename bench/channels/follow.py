@@ -33,7 +33,7 @@ def follow(model: nn.Module, example: Tensor) -> Trace:
 def _some(first: Trace, share: float, rng: np.random.Generator) -> np.ndarray:
     """Id -> is it left, when a share of the removable channels of each weight goes, but not all of any."""
     left = ~first.movable | (rng.random(len(first.movable)) > share)
-    for (_, dim), ids in first.reads.items():
-        if dim == 0 and not left[first.labels[ids]].any():
+    for ids in first.reads.values():
+        if not left[first.labels[ids]].any():
             left[first.labels[ids[0]]] = True
     return left[first.labels]

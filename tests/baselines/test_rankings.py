@@ -253,11 +253,3 @@ def test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original(digi
     expected = selection(products, moments, given.keep[second.name]).abs()
     torch.testing.assert_close(found[second.name], expected)
     assert not torch.equal(moments, system(pruned, second, rows, rows)[1])
-
-
-def test_lasso_with_refit_chooses_otherwise_from_the_second_layer_on(digits):
-    given, _ = problem(build("plain", 4), digits, count=200)
-    plain, refitted = score("lasso", given), score("lasso", given, refit_layers=True)
-    names = [group.name for group in given.groups]
-    assert torch.equal(plain[names[0]], refitted[names[0]])
-    assert not torch.equal(plain[names[1]], refitted[names[1]])

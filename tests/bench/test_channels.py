@@ -200,6 +200,29 @@ def test_sizes_that_a_module_holds_shrink_with_the_channels():
     assert pruned.sizes == (3, 2) and net.sizes == (5, 3) and pruned.part.in_channels == 3
 
 
+def test_a_layer_whose_outputs_go_different_ways_makes_groups_with_numbers():
+    class Split(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.sizes = (3, 2, 3)
+            self.stem, self.a, self.b = nn.Conv2d(2, 8, 1), nn.Conv2d(3, 4, 1), nn.Conv2d(2, 4, 1)
+            self.head = nn.Linear(11, 2)
+
+        def forward(self, x):
+            a, b, c = torch.split(self.stem(x), self.sizes, 1)
+            return self.head(torch.cat([self.a(a), self.b(b), c], 1).mean((2, 3)))
+
+    model = Split().eval()
+    parts = anatomy(model, torch.randn(1, 2, 6, 6))
+    members = {g.name: [p.outputs.flatten().tolist() for p in g.producers if p.name == "stem"] for g in parts.groups}
+    assert members == {"stem": [[0, 1, 2]], "stem#2": [[3, 4]], "stem#3": [[5, 6, 7]], "a": [], "b": []}
+    third = parts.groups[[group.name for group in parts.groups].index("stem#3")]
+    assert third.read_by("head").inputs.flatten().tolist() == [8, 9, 10]
+    pruned = prune(model, parts, {"stem": torch.tensor([2]), "stem#3": torch.tensor([0, 2])})
+    assert pruned.sizes == (1, 2, 2) and torch.equal(pruned.stem.weight, model.stem.weight[[2, 3, 4, 5, 7]])
+    assert torch.equal(pruned.head.weight, model.head.weight[:, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]])
+
+
 def test_weights_that_two_modules_share_stay_shared():
     net = Net(
         lambda n, x: n.a(torch.relu(n.b(x))), 8, a=nn.Conv2d(8, 8, 1, bias=False), b=nn.Conv2d(8, 8, 1, bias=False)

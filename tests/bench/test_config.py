@@ -1,15 +1,10 @@
-from pathlib import Path
-
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.config import load_suite
 from bench.errors import UserError
 from bench.specs import METRICS
 
-SUITES = sorted(Path("config/suites").glob("*.yaml"))
 SMALL = {
     "suite": "small",
     "title": "Small",
@@ -45,22 +40,20 @@ def changed(where, value):
 
 def written(tmp_path, content):
     file = tmp_path / "mine.yaml"
-    file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    content = yaml.safe_dump(content) if isinstance(content, dict) else content
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
     return file
 
 
 def complaint(tmp_path, content):
+    """The one sentence, printable and of bounded length, by which a suite is refused."""
     file = written(tmp_path, content)
     with pytest.raises(UserError) as caught:
         load_suite(file)
     text = str(caught.value)
-    assert text.startswith(str(file)) and "\n" not in text
+    assert text.startswith(str(file)) and len(text.splitlines()) == 1 and text.isprintable() and len(text) < 1200
+    assert "pydantic" not in text and "Traceback" not in text
     return text
-
-
-@pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
-def test_every_suite_of_the_project_loads_under_its_own_name(file):
-    assert load_suite(file).suite == file.stem
 
 
 def test_a_small_suite_expands_to_its_grid(tmp_path):
@@ -90,6 +83,8 @@ def test_a_small_suite_expands_to_its_grid(tmp_path):
         (["experiments", 0, "seeds"], [-1], ["experiments.0.seeds.0", "-1"]),
         (["experiments", 0, "seeds"], [], ["experiments.0.seeds", "at least 1 item"]),
         (["experiments", 0, "seeds"], 7, ["experiments.0.seeds"]),
+        (["experiments", 0, "datasets"], ["mnist"], ["'one' names the data set 'mnist'", "digits"]),
+        (["experiments", 0, "plans"], ["steep"], ["'one' names the plan 'steep'", "uniform"]),
         (["experiments", 0, "methods"], ["nips"], ["'one'", "'nips'", "nisp, random"]),
         (["experiments", 0, "models"], [{"name": "lenett"}], ["experiments.0.models.0", "'lenett'", "lenet, plain"]),
         (["experiments", 0, "models"], [{"name": "plain"}], ["needs a depth", "4, 6, 8"]),
@@ -151,18 +146,6 @@ def test_binary_files_are_told(tmp_path):
     (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00bad")
     with pytest.raises(UserError, match="cannot be read"):
         load_suite(tmp_path / "mine.yaml")
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
-    )
-)
-def test_no_content_ends_in_a_traceback(tmp_path_factory, content):
-    file = tmp_path_factory.mktemp("any") / "mine.yaml"
-    file.write_text(yaml.safe_dump({**SMALL, "experiments": content}))
-    with pytest.raises(UserError):
-        load_suite(file)
 
 
 def test_digests_change_with_what_they_depend_on_and_nothing_else(tmp_path):

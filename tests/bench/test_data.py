@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from bench.data import _idx, cifar10, cifar100, fashion_mnist, mnist
@@ -15,24 +14,17 @@ from bench.data.digits import load
 from bench.errors import UserError
 
 
-def test_digits_are_split_by_class_without_overlap_or_loss(digits):
-    splits = (digits.train, digits.validation, digits.test)
-    assert sum(len(s.labels) for s in splits) == 1797
-    for split in splits:
-        share = torch.bincount(split.labels, minlength=10) / len(split.labels)
-        assert (share - 0.1).abs().max() < 0.02
-    everything = torch.cat([s.images for s in splits]).flatten(1)
-    assert len(everything.unique(dim=0)) == len(torch.as_tensor(load_digits().data).unique(dim=0))
-
-
-def test_the_training_split_is_what_normalises(digits):
-    assert digits.train.images.shape[1:] == (1, 8, 8) and digits.train.images.dtype == torch.float32
-    assert abs(digits.train.images.mean().item()) < 1e-5 and abs(digits.train.images.std().item() - 1) < 1e-4
-
-
 def test_the_split_is_fixed_by_its_seed(tmp_path, digits):
-    assert torch.equal(load(tmp_path, 0).test.labels, digits.test.labels)
-    assert not torch.equal(load(tmp_path, 1).test.labels, digits.test.labels)
+    again, other = load(tmp_path, 0), load(tmp_path, 1)
+    for part in ("train", "validation", "test"):
+        assert torch.equal(getattr(again, part).images, getattr(digits, part).images)
+        assert not torch.equal(getattr(other, part).images, getattr(digits, part).images)
+
+
+def test_all_splits_move_to_another_device(digits):
+    moved = digits.to(torch.device("meta"))
+    assert (moved.name, moved.classes) == ("digits", 10)
+    assert all(tensor.is_meta for part in (moved.train, moved.validation, moved.test) for tensor in part)
 
 
 def test_calibration_images_are_training_images_and_depend_on_the_seed_only(digits):
@@ -155,6 +147,24 @@ def write_cifar(folder, source, monkeypatch, classes, key):
     monkeypatch.setattr(source, "meta", {**source.meta, "md5": hashlib.md5(meta, usedforsecurity=False).hexdigest()})
     for name in ("train_list", "test_list"):
         monkeypatch.setattr(source, name, [[file, sums[file]] for file, _ in getattr(source, name)])
+
+
+@pytest.mark.parametrize("gone", ["data_batch_3", "test_batch"])
+def test_cifar_is_downloaded_only_where_a_file_is_missing(tmp_path, monkeypatch, gone):
+    write_cifar(tmp_path, CIFAR10, monkeypatch, 10, "labels")
+    asked = []
+
+    def download(dataset):
+        asked.append(dataset.root)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(CIFAR10, "download", download)
+    cifar10.load(tmp_path, 0)
+    assert not asked
+    (tmp_path / CIFAR10.base_folder / gone).unlink()
+    with pytest.raises(UserError, match=rf"{gone} is missing and could not be downloaded"):
+        cifar10.load(tmp_path, 0)
+    assert [str(root) for root in asked] == [str(tmp_path)]
 
 
 @pytest.mark.parametrize(

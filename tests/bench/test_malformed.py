@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bench.config import load_suite
 from bench.errors import UserError
-from tests.bench.test_config import SMALL, changed
+from tests.bench.test_config import SMALL, changed, complaint
 
 ATTACKS = [
     "; touch pwned", "a; touch pwned", "$(touch pwned)", "`touch pwned`", "a && touch pwned", "a | touch pwned",
@@ -34,6 +34,7 @@ NUMBERS = [
     ["questions", 0, "margin"], ["questions", 0, "ratios", 0], ["experiments", 0, "models", 0, "depth"],
 ]  # fmt: skip
 NO_NUMBERS = [float("nan"), float("inf"), -float("inf"), 10**30, 1e300, -1, True, "many", "inf", "1e999", [1], {"a": 1}]
+MANY = SMALL["experiments"][0] | {"seeds": list(range(60)), "ratios": [k / 10_000 for k in range(1, 9_000)]}
 WRONG = {
     "text for a list": (["experiments"], "all"),
     "a number for a mapping": (["methods"], 3),
@@ -44,9 +45,7 @@ WRONG = {
     "a date for a text": (["title"], yaml.safe_load("2020-01-01")),
     "no experiment": (["experiments"], []),
     "no models": (["experiments", 0, "models"], []),
-    "no seeds": (["experiments", 0, "seeds"], []),
     "no ratios": (["experiments", 0, "ratios"], []),
-    "no data set": (["datasets"], []),
     "nothing to compare with": (["questions", 0, "against"], []),
     "no models asked about": (["questions", 0, "models"], []),
     "no ratios asked about": (["questions", 0, "ratios"], []),
@@ -58,82 +57,55 @@ WRONG = {
     "finetune missing": (["finetune"], KeyError),
     "criterion missing": (["methods", "nisp", "criterion"], KeyError),
     "claim missing": (["questions", 0, "claim"], KeyError),
-    "unknown key": (["experimnts"], []),
     "unknown key of a question": (["questions", 0, "metrics"], "top1_final"),
     "a key with a line break": (["a\nb"], 1),
     "unknown key of a data set": (["datasets", 0, "path"], "x"),
     "unknown key of a method": (["methods", "nisp", "rec"], "x"),
-    "unknown key of training": (["training", "default", "lr"], 1),
-    "unknown model": (["experiments", 0, "models"], [{"name": "vgg"}]),
     "unknown key of an override": (["training", "models", "lenet"], {"lr": 1}),
-    "override of nothing": (["training", "models", "vgg"], {}),
-    "unknown depth": (["experiments", 0, "models"], [{"name": "plain", "depth": 5}]),
-    "no depth": (["experiments", 0, "models"], [{"name": "plain"}]),
-    "depth of one that has none": (["experiments", 0, "models"], [{"name": "lenet", "depth": 4}]),
     "ratio 1": (["experiments", 0, "ratios"], [1]),
-    "ratio 0": (["experiments", 0, "ratios"], [0]),
     "ratio 50": (["experiments", 0, "ratios"], [50]),
     "ratio too small for a file's name": (["experiments", 0, "ratios"], [0.00001]),
     "denormal ratio": (["experiments", 0, "ratios"], [5e-324]),
     "ratios alike in a file's name": (["experiments", 0, "ratios"], [0.5, 0.5000001]),
-    "ratio twice": (["experiments", 0, "ratios"], [0.5, 0.5]),
-    "seed twice": (["experiments", 0, "seeds"], [1, 1]),
     "method twice": (["experiments", 0, "methods"], ["nisp", "random", "nisp"]),
-    "data set twice": (["datasets"], [{"name": "digits"}] * 2),
     "model twice": (["experiments", 0, "models"], [{"name": "lenet"}] * 2),
     "experiment twice": (["experiments"], SMALL["experiments"] * 2),
     "question twice": (["questions"], SMALL["questions"] * 2),
     "axis twice": (["bundle"], ["seed", "seed"]),
     "methods alike but for case": (["methods", "NISP"], {"criterion": "nisp"}),
-    "unknown axis": (["bundle"], ["model"]),
     "seed that is no whole number": (["experiments", 0, "seeds"], [0.5]),
     "option of wrong type": (["methods", "nisp", "options"], {"alpha": "big"}),
     "option that is no truth": (["methods", "nisp", "options"], {"joint": 1}),
     "option that is no word": (["methods", "nisp", "options"], {"variant": 2}),
-    "unknown option": (["methods", "nisp", "options"], {"beta": 1}),
     "option not finite": (["methods", "nisp", "options"], {"alpha": float("nan")}),
     "options in a list": (["methods", "nisp", "options"], ["alpha"]),
-    "unknown recovery": (["methods", "nisp", "recovery"], "rest"),
-    "unknown reconstruction": (["methods", "nisp", "reconstruction"], "ls"),
-    "unknown criterion": (["methods", "nisp", "criterion"], "l3"),
     "unknown augmentation": (["training", "default", "augment"], ["turn"]),
     "unknown precision": (["training", "default", "precision"], "fp8"),
-    "unknown schedule": (["training", "default", "schedule"], "wild"),
-    "unknown kind of question": (["questions", 0, "kind"], "opinion"),
     "checksum that is none": (["training", "default", "weights_sha256"], "12"),
     "momentum 1": (["training", "default", "momentum"], 1),
     "method not run": (["questions", 0, "subject"], "magnitude"),
-    "comparator not run": (["questions", 0, "against"], ["thinet"]),
-    "model not run": (["questions", 0, "models"], ["plain-4"]),
-    "ratio not run": (["questions", 0, "ratios"], [0.25]),
     "a method against itself": (["questions", 0, "against"], ["nisp"]),
     "the unpruned network as subject": (["questions", 0, "subject"], "base"),
     "one seed only": (["experiments", 0, "seeds"], [0]),
     "a slope over one depth": (["questions", 0, "kind"], "slope"),
     "a place that is taken": (["suite"], "reference"),
-    "more runs than can be planned": (["experiments", 0, "seeds"], list(range(600_000))),
+    "more runs than can be planned": (["experiments"], [MANY]),
 }
 NO_YAML = {
-    "nothing": b"",
     "a comment": b"# suite",
     "a word": b"suite",
-    "a list": b"- suite: x",
     "a number": b"3",
-    "an open list": b"suite: [",
     "an open mapping": b"suite: {",
     "an open quote": b"suite: 'x",
     "a tab": b"suite:\n\tx: 1",
     "two colons": b"suite: a: b",
     "bad indentation": b"a:\n  b: 1\n c: 2",
-    "a key twice": b"suite: a\nsuite: b",
     "a key that is a list": b"? [a]\n: 1",
-    "a key that is a number": b"1: 2",
     "a key that is nothing": b"~: 2",
     "an unknown alias": b"suite: *x",
     "two documents": b"a: 1\n---\nb: 2",
     "another YAML": b"%YAML 9.9\n---\na: 1",
     "merging no mapping": b"<<: [1]",
-    "an object of Python": b"suite: !!python/object/apply:os.system [touch pwned]",
     "a module of Python": b"suite: !!python/module:os",
     "a name of Python": b"suite: !!python/name:os.system",
     "an unknown tag": b"suite: !mine x",
@@ -190,19 +162,9 @@ CASES = {
 }  # fmt: skip
 
 
-def complaint(file, content):
-    file.write_bytes(content if isinstance(content, bytes) else yaml.safe_dump(content).encode())
-    with pytest.raises(UserError) as caught:
-        load_suite(file)
-    text = str(caught.value)
-    assert text.startswith(f"{file}") and len(text.splitlines()) == 1 and text.isprintable() and len(text) < 1200
-    assert "pydantic" not in text and "Traceback" not in text
-    return text
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_a_malformed_suite_is_one_sentence(tmp_path, case):
-    text = complaint(tmp_path / "mine.yaml", CASES[case])
+    text = complaint(tmp_path, CASES[case])
     if isinstance(CASES[case], dict) and "." in case.split()[0]:
         key = next(part for part in reversed(case.split()[0].split(".")) if not part.isdigit())
         assert key.rstrip("s") in text
@@ -240,7 +202,7 @@ def test_any_value_at_any_place_is_taken_or_told_in_one_sentence(tmp_path, where
     try:
         load_suite(file)
     except UserError:
-        complaint(file, content.encode())
+        complaint(tmp_path, content.encode())
 
 
 @FUZZ
@@ -253,4 +215,4 @@ def test_a_suite_with_any_bytes_in_it_is_taken_or_told_in_one_sentence(tmp_path,
     try:
         load_suite(file)
     except UserError:
-        complaint(file, content)
+        complaint(tmp_path, content)

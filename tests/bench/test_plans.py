@@ -1,7 +1,6 @@
 """Plans: how many channels stay, by layer and by budget."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from bench.multiplications import multiplications
 from bench.plans import channels_to_keep
 from bench.specs import PlanSpec
 from bench.surgery import anatomy, keep_plan, prune
-from bench.variants import load_variants
 from tests.conftest import Grouped, build
 
 EXAMPLE = torch.zeros(1, 1, 8, 8)
@@ -171,10 +169,3 @@ def test_plans_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match="is unknown"):
         PlanSpec(budget="macs", allocation="nonsense")
     assert PlanSpec(budget="macs", allocation="nisp").by_scores
-
-
-def test_variants_of_the_paper_are_plans_too():
-    """A variant's shares are a plan's factors at the largest share as the ratio."""
-    for variant in load_variants(Path("config/variants/table1.yaml")).variants:
-        largest = max(variant.ratios.values())
-        PlanSpec(layers={p: share / largest for p, share in variant.ratios.items()}, rounding=variant.rounding)

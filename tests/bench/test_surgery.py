@@ -67,14 +67,6 @@ def test_every_layer_but_the_classifier_is_pruned_and_can_be_trained(name, depth
     assert all(parameter.grad is not None for parameter in pruned.parameters())
 
 
-def test_removal_error_sees_a_wrong_removal(digits):
-    model = build("plain", 4)
-    parts = anatomy(model, digits.example)
-    kept = {group.name: torch.arange(group.channels // 2) for group in parts.groups}
-    wrong = prune(model, parts, kept | {parts.groups[0].name: torch.arange(8, 16)})
-    assert removal_error(model, wrong, parts, kept, digits.train.images[:8]) > 1e-3
-
-
 def test_residual_streams_are_one_group(digits):
     model = build("resnet", 14)
     groups = anatomy(model, digits.example).groups
@@ -103,15 +95,6 @@ def test_concat_reads_each_group_at_its_offset():
     pruned = prune(model, parts, kept)
     assert torch.equal(pruned.c.weight, model.c.weight[:, [1, 2, 4]])
     assert removal_error(model, pruned, parts, kept, example) < 1e-12
-
-
-@pytest.mark.parametrize(
-    ("channels", "ratio", "keep"), [(16, 0.5, 8), (50, 0.25, 38), (20, 0.7, 6), (3, 0.99, 1), (5, 0.1, 5), (5, 0.3, 4)]
-)
-def test_the_plan_rounds_halves_up_and_keeps_one(channels, ratio, keep):
-    from bench.contract import Group
-
-    assert keep_plan((Group("g", (), (), channels),), ratio) == {"g": keep}
 
 
 def test_macs_and_parameters_by_hand(digits):

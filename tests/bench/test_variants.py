@@ -121,11 +121,25 @@ def test_a_missing_file_is_told_with_those_there_are():
 
 
 def test_a_row_is_the_share_that_surgery_removes():
-    name, flops, flops_paper, params, params_paper = costs_row(variant())
+    def params(a, b, c):
+        """ResNet-8 of widths a, b, c: a stem, three blocks of which two have a shortcut, a classifier; with norms."""
+        stages = 9 * (2 * a * a + a * b + b * b + b * c + c * c) + a * b + b * c + 4 * a + 6 * b + 6 * c
+        return 27 * a + 2 * a + stages + 10 * c + 10
+
+    def products(a, b, c):
+        """Of its convolutions and its classifier, on maps of 32, 16 and 8 pixels a side."""
+        second, third = 9 * (a * b + b * b) + a * b, 9 * (b * c + c * c) + b * c
+        return 1024 * (27 * a + 18 * a * a) + 256 * second + 64 * third + 10 * c
+
+    name, flops, flops_paper, params_saved, params_paper = costs_row(variant())
     assert (name, flops_paper, params_paper) == ("small", 40.0, 41.0)
     model, example = network(variant())
-    assert example.shape == (1, 3, 32, 32) and sum(p.numel() for p in model.parameters()) > 0
-    assert 42 < flops < 43.75 and 42 < params < 43.75  # just below 1 - 0.75^2: the image has all its channels
+    assert example.shape == (1, 3, 32, 32) and not model.training
+    assert sum(p.numel() for p in model.parameters()) == params(16, 32, 64)
+    assert params_saved == pytest.approx(100 * (1 - params(12, 24, 48) / params(16, 32, 64)))
+    expected = 100 * (1 - products(12, 24, 48) / products(16, 32, 64))
+    assert flops == pytest.approx(expected, abs=0.5)  # ptflops counts norms too, of which less goes
+    assert table1_costs([variant(), variant(name="other")])["variant"].tolist() == ["small", "other"]
 
 
 def test_the_three_printed_forms_say_the_same():
