@@ -46,6 +46,7 @@ def test_its_needs_are_torch_and_numpy(wheel):
     assert {need.name for need in needs if need.marker is None} == {"torch", "numpy"}
 
 
+@pytest.mark.slow
 def test_the_readmes_example_runs_where_only_the_wheel_and_its_needs_are(wheel, tmp_path):
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=False, symlinks=True)

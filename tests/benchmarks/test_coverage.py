@@ -11,6 +11,8 @@ from benchmarks.coverage import record, table
 from benchmarks.coverage.__main__ import main
 from benchmarks.coverage.zoo import subjects
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["squeezenet1_1", "starnet_s050"]
 
 

@@ -102,6 +102,7 @@ def killed_at_random(folder, seed):
             return
 
 
+@pytest.mark.slow
 def test_killed_at_twenty_random_moments_and_started_again_it_gives_the_same_tables(small, tmp_path):
     copies = [tmp_path / "first", tmp_path / "second"]
     for copy in copies:
@@ -150,6 +151,7 @@ def test_a_damaged_record_is_told_and_made_anew_alone(small):
         pd.testing.assert_frame_equal(frame, expected[name])
 
 
+@pytest.mark.slow
 def test_damaged_base_weights_are_trained_anew(small):
     root = small / "results/tiny"
     expected = tables(small)
@@ -166,6 +168,7 @@ def test_damaged_base_weights_are_trained_anew(small):
         pd.testing.assert_frame_equal(frame, expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "lost", "told"),
     [
@@ -189,6 +192,7 @@ def test_what_cannot_be_made_anew_by_itself_is_refused_in_one_sentence(small, fi
         kept.rename(root)
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_are_kept_apart(small):
     first = begin(small, results="twice")
     while not (small / ".snakemake/locks").exists() or not any((small / ".snakemake/locks").iterdir()):
@@ -221,6 +225,7 @@ def mounted(small):
     folder.rmdir()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_sentence_and_goes_on_when_there_is_room(small, mounted):
     mounted("size=300k")
     data = "mounted/tiny/data/digits.safetensors"
@@ -268,6 +273,7 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_wild_setting_ends_the_command_before_any_job(small, setting):
     process = start(small, "-n", "--config", setting)
@@ -278,6 +284,7 @@ def test_a_wild_setting_ends_the_command_before_any_job(small, setting):
     assert len(told) < 400 and not (small / "pwned").exists()
 
 
+@pytest.mark.slow
 def test_a_line_tells_how_a_run_stands_but_not_when_it_is_to_be_quiet(small):
     (small / "results/tiny/report.html").unlink()
     assert "2 of 2 jobs done, 0 running, 0 failed, none left" in run(small, "--quiet", "rules")

@@ -13,6 +13,8 @@ import yaml
 
 from tests.conftest import write_photographs
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MODELS = [
     {"name": "alexnet"},

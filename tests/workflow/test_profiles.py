@@ -29,6 +29,7 @@ STAND_INS = {
     },
     "kubernetes": {
         "kubectl": """#!/usr/bin/env python3
+first, *others = STAND_INS
 import json, os, subprocess, sys
 folder = os.environ["STAND_IN"]
 if sys.argv[1] == "create":
@@ -72,7 +73,7 @@ def bases(project, results, *options):  # noqa: F811
     return snakemake(project, *targets, *options, "--config", f"results={results}")
 
 
-@pytest.mark.parametrize(("gpus", "at_once"), [("0", False), ("0,1", True)])
+@pytest.mark.parametrize(("gpus", "at_once"), [("0", False), pytest.param("0,1", True, marks=pytest.mark.slow)])
 def test_no_more_jobs_run_at_once_than_there_are_gpus(project, monkeypatch, gpus, at_once):  # noqa: F811
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
     output = bases(project, f"gpus_{len(gpus)}")
@@ -80,12 +81,14 @@ def test_no_more_jobs_run_at_once_than_there_are_gpus(project, monkeypatch, gpus
     assert overlapping(times(project / f"gpus_{len(gpus)}")) == at_once
 
 
+@pytest.mark.slow
 def test_more_jobs_share_a_gpu_if_told_to(project, monkeypatch):  # noqa: F811
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     bases(project, "shared", "--resources", "gpu=2")
     assert overlapping(times(project / "shared"))
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_demanded_and_not_there_is_one_sentence(project, monkeypatch):  # noqa: F811
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     output = snakemake(project, f"none/tiny/{BASES[0]}", "--config", "results=none", "device=cuda", code=1)
@@ -106,6 +109,7 @@ def stand_in(tmp_path, monkeypatch):
     return put
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is None,
     reason="snakemake-executor-plugin-cluster-generic is not installed: make setup",

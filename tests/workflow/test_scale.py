@@ -41,6 +41,8 @@ MEGABYTES = 1024
 
 MEASURED = """
 import resource, subprocess, sys
+
+pytestmark = pytest.mark.slow
 done = subprocess.run(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print("used", used.ru_utime, used.ru_maxrss / 1024)

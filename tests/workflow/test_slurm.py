@@ -51,7 +51,10 @@ def ours():
     return re.search(r"^ClusterName\s*= nisp-ci$", done.stdout, re.M) is not None
 
 
-pytestmark = pytest.mark.skipif(not ours(), reason="no SLURM for tests is running: `.ci/slurm start` sets one up")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not ours(), reason="no SLURM for tests is running: `.ci/slurm start` sets one up"),
+]
 
 
 def squeue(form="%i|%T|%k"):

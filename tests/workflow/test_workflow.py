@@ -146,6 +146,7 @@ def test_figures_are_drawn_again_from_the_tables(project, finished):
     assert "rule prune" not in output
 
 
+@pytest.mark.slow
 def test_a_new_method_costs_its_own_runs_only(project, finished):
     def ages():
         return {file: file.stat().st_mtime_ns for file in (project / "results/tiny/records").rglob("*.json")}
@@ -164,6 +165,7 @@ def test_a_new_method_costs_its_own_runs_only(project, finished):
         pd.testing.assert_frame_equal(frame, table[name])
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_gives_the_same_tables(project, finished):
     """Twice: while base networks are trained, and while runs are recorded."""
     option = ("--config", "results=killed")

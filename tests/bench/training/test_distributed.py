@@ -94,6 +94,7 @@ def test_two_processes_train_to_the_result_of_one(tmp_path):
     assert not list(tmp_path.glob("*.checkpoint"))
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_they_go_on(tmp_path):
     killed = by_two(tmp_path, "memory", until=3)
     assert killed.returncode and "RuntimeError: killed" in killed.stderr
