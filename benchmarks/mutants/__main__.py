@@ -4,26 +4,27 @@
     python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/answers/statistics.py' 'nisp/rules/*.py'
 
 Modules are drawn in proportion to their lines. Each change is made in a copy of the committed files, and its tests run
-until one fails: first the test files nearest to the module, by imports, then all others that reach it. Tests that
-start Snakemake (tests/workflow) are left out: they would notice a crash, and they take minutes.
+until one fails: first the test file of the module's own path, then the nearest by imports, then all others that reach it.
+Tests that start Snakemake (tests/workflow) are left out: they would notice a crash, and they take minutes.
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Queue
 
 from bench.suite.plugins import ROOT
 from benchmarks.mutants.changes import Change, changes
 from benchmarks.mutants.reach import distances
+from benchmarks.mutants.trial import first_failure, warm_up
 
 MODULES = ("nisp/**/*.py", "baselines/*.py", "bench/**/*.py")
 SHOWN_ONLY = (
@@ -32,8 +33,6 @@ SHOWN_ONLY = (
     "bench/runs/job_log.py", "bench/training/devices.py",
 )  # fmt: skip
 """Modules that show numbers, start jobs or find GPUs, and make no number."""
-SECONDS = 600
-"""A change whose tests take longer has been noticed."""
 
 
 @dataclass(frozen=True)
@@ -100,69 +99,30 @@ def _drawn(modules: Sequence[Path], rng: random.Random, count: int) -> list[Chan
 
 def _tried(drawn: Sequence[Change], jobs: int) -> list[Outcome]:
     """Every change, tried in one of ``jobs`` copies of the committed files."""
-    waiting: Queue[Change] = Queue()
-    for change in drawn:
-        waiting.put(change)
-    outcomes: list[Outcome] = []
-
-    def work(copy: Path) -> None:
-        while True:
-            try:
-                change = waiting.get_nowait()
-            except Empty:
-                return
-            outcomes.append(_outcome(change, copy))
-            verdict = outcomes[-1].by if outcomes[-1].noticed else "SURVIVED"
-            print(f"{len(outcomes)}/{len(drawn)} {_line(change)}: {verdict}", flush=True)
-
+    outcomes = []
+    spawn = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
-        copies = [Path(folder) / str(number) for number in range(jobs)]
+        copies = [str(Path(folder, str(number))) for number in range(jobs)]
         for copy in copies:
-            subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), str(copy)], check=True)
-        workers = [threading.Thread(target=work, args=(copy,)) for copy in copies]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+            subprocess.run(["git", "clone", "--quiet", "--local", str(ROOT), copy], check=True)
+        with ProcessPoolExecutor(jobs, spawn, warm_up, (copies, spawn.Value("i", 0))) as workers:
+            waiting = {workers.submit(first_failure, change, _waves(change.file)): change for change in drawn}
+            for done in as_completed(waiting):
+                outcomes.append(Outcome(waiting[done], bool(done.result()), done.result()))
+                verdict = done.result() or "SURVIVED"
+                print(f"{len(outcomes)}/{len(drawn)} {_line(waiting[done])}: {verdict}", flush=True)
     return outcomes
 
 
-def _outcome(change: Change, copy: Path) -> Outcome:
-    near, far = _tests(change.file)
-    target = copy / change.file
-    source = target.read_bytes()
-    target.write_bytes(change.applied(source))
-    try:
-        by = _first_failure(near, copy) or _first_failure(far, copy)
-    finally:
-        target.write_bytes(source)
-    return Outcome(change, bool(by), by)
-
-
-def _tests(module: Path) -> tuple[list[str], list[str]]:
-    """Test files that reach ``module`` by imports: the nearest, and the others."""
+def _waves(module: Path) -> list[list[str]]:
+    """Test files that reach ``module`` by imports: that of its own path, the nearest others, and the rest."""
+    own = Path("tests", module.parent, f"test_{module.name}")
     found = {test: steps[module] for test, steps in distances().items() if module in steps}
     nearest = min(found.values(), default=0)
-    ordered = sorted(found, key=lambda test: (found[test], test))
-    return [str(t) for t in ordered if found[t] == nearest], [str(t) for t in ordered if found[t] > nearest]
-
-
-def _first_failure(tests: Sequence[str], copy: Path) -> str:
-    """The first test that fails, or empty text."""
-    if not tests:
-        return ""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", *tests]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment, timeout=SECONDS, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-    except subprocess.TimeoutExpired:
-        return "time ran out"
-    if done.returncode == 0:
-        return ""
-    lines = [line for line in done.stdout.decode().splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return lines[0][:100] if lines else f"pytest ended with {done.returncode}"
+    waves: list[list[str]] = [[], [], []]
+    for test in sorted(found, key=lambda test: (found[test], test)):
+        waves[0 if test == own else 1 if found[test] == nearest else 2].append(str(test))
+    return waves
 
 
 def _line(change: Change) -> str:

@@ -29,7 +29,6 @@ STAND_INS = {
     },
     "kubernetes": {
         "kubectl": """#!/usr/bin/env python3
-first, *others = STAND_INS
 import json, os, subprocess, sys
 folder = os.environ["STAND_IN"]
 if sys.argv[1] == "create":
@@ -51,6 +50,7 @@ else:
 """
     },
 }
+first, *others = STAND_INS
 ASKED = {
     "sge": "-pe smp 1 -l mem_free=$(( 2005 / 1 ))M",
     "lsf": "-n 1 -R span[hosts=1] rusage[mem=2005MB] -W 11 -gpu num=1",

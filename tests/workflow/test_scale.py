@@ -17,6 +17,8 @@ METHODS = {
     for criterion in ("nisp", "nisp_uniform", "random", "magnitude", "thinet")
     for recovery in ("none", "recalibrate", "finetune", "scratch_e", "scratch_b")
 }
+pytestmark = pytest.mark.slow
+
 SUITE = {
     "suite": "large",
     "title": "Large",
@@ -42,7 +44,6 @@ MEGABYTES = 1024
 MEASURED = """
 import resource, subprocess, sys
 
-pytestmark = pytest.mark.slow
 done = subprocess.run(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print("used", used.ru_utime, used.ru_maxrss / 1024)
