@@ -4,8 +4,8 @@
     python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/answers/statistics.py' 'nisp/rules/*.py'
 
 Modules are drawn in proportion to their lines. Each change is made in a copy of the committed files, and its tests run
-until one fails: first the test file of the module's own path, then the nearest by imports, then all others that reach it.
-Tests that start Snakemake (tests/workflow) are left out: they would notice a crash, and they take minutes.
+until one fails: first the test file of the module's own path, then the nearest by imports, then all others that reach
+it. Tests that start Snakemake (tests/workflow) are left out: they would notice a crash, and they take minutes.
 """
 
 import argparse
