@@ -146,6 +146,49 @@ def test_figures_are_drawn_again_from_the_tables(project, finished):
     assert "rule prune" not in output
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "made_again"),
+    [
+        ("nisp/rankings/inf_fs.py", "DAMPING = 0.9", "DAMPING = 0.1", {"prune"}),
+        (
+            "bench/runs/bases.py",
+            'stream(seed, "initialisation")',
+            'stream(seed + 100, "initialisation")',
+            {"base", "prune"},
+        ),
+        (
+            "bench/runs/stored_tensors.py",
+            "load_state_dict(tensors)",
+            "load_state_dict(tensors, strict=False)",
+            {"prune"},
+        ),
+        ("bench/answers/statistics.py", "RESAMPLES = 9999", "RESAMPLES = 999", {"analyse"}),
+        ("bench/suite/questions.py", '"""A claim, ', '"""A bold claim, ', set()),
+        ("nisp/rankings/inf_fs.py", '"""Infinite feature selection', '"""Feature selection without end', set()),
+        (
+            "bench/runs/experiment.py",
+            "    setup = Setup(",
+            "    # all that the stages share\n    setup = Setup(",
+            set(),
+        ),
+    ],
+    ids=["ranking", "seed", "tensors", "statistics", "question", "docstring", "comment"],
+)
+def test_code_that_decides_a_number_is_noticed_and_no_other(project, finished, file, old, new, made_again):
+    path = project / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    try:
+        path.write_text(text.replace(old, new))
+        output = snakemake(project, "-n", "--quiet", "host")
+    finally:
+        path.write_text(text)
+    for rule in ("data", "base", "prune", "analyse"):
+        is_again = f"rule {rule}:" in output
+        assert is_again or rule not in made_again, output
+    assert made_again or "Nothing to be done" in output
+
+
 @pytest.mark.slow
 def test_a_new_method_costs_its_own_runs_only(project, finished):
     def ages():
