@@ -250,4 +250,4 @@ def test_the_documented_example_works_as_printed():
     [example] = re.findall(r"```python\n(.*?)```", Path("docs/surgery.md").read_text(), re.S)
     found = {}
     exec(compile(example, "docs/surgery.md", "exec"), found)
-    assert len(found["parts"].groups) == 12 and found["pruned"].conv1.out_channels == 32
+    assert len(found["structure"].groups) == 12 and found["pruned"].conv1.out_channels == 32
