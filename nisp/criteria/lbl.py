@@ -14,9 +14,9 @@ Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the
 import torch
 from torch import Tensor
 
+from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Problem, Scores
 from nisp.rankings.inf_fs import inf_fs
-from nisp.readings import readings
 
 
 def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Scores:
@@ -24,7 +24,7 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Sc
 
     alpha, variant  Inf-FS's mix of spread and correlation, and its formula
     """
-    read = readings(problem.model, problem.groups, problem.images, _mean_over_positions)
+    read = layer_inputs(problem.model, problem.groups, problem.images, _mean_over_positions)
     scores: Scores = {}
     for group in problem.groups:
         tensors: list[Tensor] = []

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from nisp.backward import BackwardPass, checked
+from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
-from nisp.readings import readings
 from nisp.responses import final_responses
 from nisp.signals import Signal
 
@@ -33,7 +33,7 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint
     """
     model, classifier = problem.model, problem.classifier
     frl_scores = inf_fs(final_responses(model, problem.images, classifier), alpha, variant)
-    sums = readings(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
+    sums = layer_inputs(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
     backward = BackwardPass.of(model, problem.images[:1], classifier)
     scores: Scores = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     for group in problem.groups:

@@ -137,11 +137,11 @@ def test_lbl_of_a_flattened_map_averages_its_positions(digits):
 
 
 def test_lbl_does_not_depend_on_the_batches(digits):
-    from nisp.readings import readings
+    from nisp.layer_inputs import layer_inputs
 
     net = build("plain", 4)
     given, _ = problem(net, digits)
-    one, many = (readings(net, given.groups, given.images, torch.clone, batch) for batch in (64, 7))
+    one, many = (layer_inputs(net, given.groups, given.images, torch.clone, batch) for batch in (64, 7))
     for name, parts in one.items():
         torch.testing.assert_close(torch.cat(many[name]), parts[0], rtol=1e-4, atol=1e-4)
 
