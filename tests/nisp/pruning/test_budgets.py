@@ -21,9 +21,9 @@ class Planned(LayerMacs):
 
 
 def costs(sizes, layers, writes, reads=(), base=None, **attributes):
-    parts = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
+    structure = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
     kind = type("Case", (Planned,), {"asked": [], **attributes})
-    return kind("a model", parts, None, base or sum(layers.values()), layers, writes, dict(reads))
+    return kind("a model", structure, None, base or sum(layers.values()), layers, writes, dict(reads))
 
 
 def simple(**attributes):
@@ -84,7 +84,7 @@ def test_of_groups_that_stay_whole_nothing_comes_back():
 
 
 def test_the_goal_moves_where_measured_and_estimated_costs_differ():
-    """36 more are measured than estimated, whatever is kept: of 100 in all, 68 are asked for.
+    """36 more are measured than estimated, for any channels kept: of 100 in all, 68 are asked for.
 
     The estimates may first cost 0.64 times 68, 43.5: 2 and 4 channels, which measure 76. So the goal moves by
     0.64 times -8 to 38.4, where 2 and 3 measure 72; then to 35.84, which leaves 2 and 2, and these measure 68.

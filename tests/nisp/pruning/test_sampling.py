@@ -16,7 +16,7 @@ GEOMETRIES = [
 
 
 def positions(images, places, seed, batch=0):
-    """Five different positions of each image's map of so many ``places``, as documented: drawn by seed and batch."""
+    """Five distinct positions, of ``places``, per image, as documented: drawn by seed and batch."""
     seeds = torch.randint(2**62, (batch + 1,), generator=torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(int(seeds[batch]))
     return torch.rand(images, places, generator=generator).argsort(1)[:, :5]

@@ -1,4 +1,4 @@
-"""A file names network classes, and functions of tensors; whatever else Python can import stays out of its reach."""
+"""A file may name network classes and functions of tensors; nothing else that Python can import is within reach."""
 
 import os
 import sys

@@ -103,9 +103,9 @@ ROOT, LINEAR = ("modules", 0), ("modules", 2)
     ],
 )
 def test_a_description_that_does_not_hold_is_one_sentence(content, fault):
-    with pytest.raises((Fault, UserError), match=fault) as told:
+    with pytest.raises((Fault, UserError), match=fault) as raised:
         rebuild(content["modules"], content["tensors"], TENSORS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_unedited_description_holds():
