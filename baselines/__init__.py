@@ -1,1 +1,1 @@
-"""Competing pruners, one file each: a module with ``score(problem, **options) -> Scores``."""
+"""Competing pruners, one file per criterion, with ``score(problem, **options) -> Scores``."""

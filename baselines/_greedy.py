@@ -1,4 +1,4 @@
-"""ThiNet's greedy choice: which channels can go at the least change of what the next layers compute."""
+"""ThiNet's greedy choice: the channels whose removal changes the outputs of the next layers least."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,11 @@ from nisp.pruning.sampling import Rows
 
 
 def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> Tensor:
-    """Scores of a group's channels, shape (channels,): the step at which greedy removal takes each.
+    """Scores of a group's channels, shape (channels,): the step in which greedy removal takes a channel.
 
     Every step removes the channel that minimises the sum of (sum over removed channels of x_hat)^2 over the sampled
-    outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's part of one output. The whole
-    order follows from the Gram matrix of these parts. All output channels of a sampled position are used.
+    outputs of all consumers (Luo et al. 2017, equation 6), where x_hat is a channel's contribution to one output. The
+    whole order follows from the Gram matrix of these contributions. All output channels of a sampled position are used.
     """
     read = [consumer for consumer in group.consumers if consumer.name in rows]  # auxiliary heads do not run
     grams = [gram(model, consumer.name, consumer.inputs, rows[consumer.name]) for consumer in read]
@@ -31,10 +31,10 @@ def removal_order(model: nn.Module, group: Group, rows: Mapping[str, Rows]) -> T
 
 
 def gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
-    """Products of the channels' parts, summed over rows and output channels, shape (channels, channels), float64.
+    """Gram matrix of the channels' contributions to the layer's outputs, shape (channels, channels), float64.
 
-    A channel's part is its taps times their weights, so the sum over rows and the sum over outputs come apart, and
-    the parts themselves (rows x outputs x channels) are never held.
+    Summed over rows and output channels. A contribution is a channel's taps times their weights, so the sums over rows
+    and over outputs factorise, and the contributions (rows x outputs x channels) are never held in memory.
     """
     weight = model.get_parameter(f"{layer}.weight").detach()
     channels = len(inputs)

@@ -1,7 +1,7 @@
-"""Where the responses of layers are, and what they are over many images.
+"""The modules that compute the responses of layers, and means of these over many images.
 
-A layer's response is its output, behind the batch norm that directly reads it, if there is one: removing a channel
-removes that.
+A layer's response is its output, behind the batch norm that directly reads it, if any: this is what disappears with a
+channel.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
 
 BATCH = 32
-"""Images that are in memory at once: at 224 pixels, few."""
+"""Images in memory at once; small, because of images of 224 pixels."""
 
 
 def over_writers(problem: Problem, values: Mapping[str, Tensor]) -> Scores:
-    """Layer that writes a group -> ``values``, shape (outputs,): their sum over all layers that write a channel."""
+    """Scores by group: the sum, over all layers that write a channel, of their ``values``, shape (outputs,)."""
     return {
         group.name: torch.stack([each.per_channel(values[each.name]) for each in group.producers]).sum(0)
         for group in problem.groups
@@ -24,7 +24,7 @@ def over_writers(problem: Problem, values: Mapping[str, Tensor]) -> Scores:
 
 
 def producers(problem: Problem) -> tuple[str, ...]:
-    """All layers that write a group's channels, once each."""
+    """Names of all layers that write channels of a group, without duplicates."""
     return tuple({producer.name: None for group in problem.groups for producer in group.producers})
 
 
@@ -32,7 +32,7 @@ def producers(problem: Problem) -> tuple[str, ...]:
 def sites(problem: Problem) -> dict[str, str]:
     """Layer that writes a group -> the module whose output is its response: its batch norm, or itself.
 
-    Layers that do not run in eval mode (auxiliary heads) are not in it.
+    Layers that do not run in eval mode (auxiliary heads) are absent.
     """
     model = problem.model
     found: dict[str, str] = {}
@@ -41,7 +41,7 @@ def sites(problem: Problem) -> dict[str, str]:
     def wrote(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
             found[name] = name
-            written[id(output)] = name, output  # held, so that no other tensor gets its id
+            written[id(output)] = name, output  # kept alive, so that no other tensor gets its id
 
         return note
 
@@ -71,10 +71,10 @@ def scales(problem: Problem) -> dict[str, Tensor]:
 def mean_over_images(
     problem: Problem, images: int, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
 ) -> dict[str, Tensor]:
-    """Layer that writes a group -> mean of ``reduce`` over the first so many calibration images, shape (outputs,).
+    """Layer that writes a group -> mean of ``reduce`` over the first ``images`` calibration images, shape (outputs,).
 
-    ``reduce`` is given rectified responses, shape (n, outputs, ...), and sums over images. Calibration images are in
-    random order. A layer that the network does not run has zeros.
+    ``reduce`` gets responses behind a ReLU, shape (n, outputs, ...), and sums over images. Calibration images are in
+    random order. A layer that the network does not run gets zeros.
     """
     model, chosen = problem.model, problem.images[:images]
     places = sites(problem)
@@ -94,7 +94,7 @@ def mean_over_images(
 
 
 def _run(model: nn.Module, batches: Iterable[Tensor], handles: list[torch.utils.hooks.RemovableHandle]) -> None:
-    """Send images through the network in eval mode, then take the hooks away."""
+    """Send images through the network in eval mode, then remove the hooks."""
     try:
         with evaluating(model):
             for images in batches:

@@ -1,12 +1,12 @@
-"""CHIP: channels whose maps are independent of the other channels' stay (Sui et al. 2021).
+"""CHIP: keep the channels whose maps are most independent of the other channels' maps (Sui et al. 2021).
 
 Equation: score_i = Σ over layers that write the channel: mean over images of ‖A‖_* − ‖A without row i‖_*;
-    A has one row a channel, its map, and ‖·‖_* is the sum of singular values
+    A has one row per channel, its map, and ‖·‖_* is the sum of singular values
 Data: calibration images, without labels, at most 64 by default.
-Cost: one forward pass of these images, and one singular value decomposition for each image and layer.
-Deviations: the norms without each row come from one decomposition and an integral, right to about 1e-6 of the largest
-    singular value. A map is the layer's response behind its batch norm and a ReLU, whatever the network's activation;
-    in a residual stage each summand by itself.
+Cost: one forward pass of these images, and one singular value decomposition per image and layer.
+Deviations: the norms without row i come from one decomposition and an integral, accurate to about 1e-6 of the largest
+    singular value. A map is the layer's response behind its batch norm and a ReLU, for any activation of the network;
+    in a residual stage, every summand is taken by itself.
 Pinned by: tests/baselines/test_rankings.py::test_chips_independence_is_the_drop_of_the_nuclear_norm,
     tests/baselines/test_rankings.py::test_chip_adds_up_the_layers_that_write_a_channel
 """
@@ -21,9 +21,9 @@ from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem, images: int = 64) -> Scores:
-    """Mean drop of the nuclear norm of a layer's maps without the channel's, over all layers that write it.
+    """Mean drop of the nuclear norm of a layer's maps without the channel's, summed over all layers that write it.
 
-    images  calibration images, at most, whose maps are taken
+    images  largest number of calibration images whose maps are used
     """
     return over_writers(problem, mean_over_images(problem, images, _drops))
 
@@ -34,14 +34,14 @@ def _drops(responses: Tensor) -> Tensor:
 
 
 def independence(maps: Tensor) -> Tensor:
-    """Nuclear norm of a matrix, less that without each of its rows, shape (rows,), from shape (rows, columns).
+    """Drop of a matrix's nuclear norm without row i, shape (rows,), for a matrix of shape (rows, columns).
 
     With A = U S Vᵀ, rows a_i and G = AᵀA, the norm is tr √G, and without row i it is tr √(G − a_i a_iᵀ). From
     √x = 1/π ∫ x / (x + t) dt / √t and the inverse of a matrix plus one of rank one, the difference is
 
         1/π ∫ √t q_i(t) / p_i(t) dt,   q_i = Σ_j U_ij² S_j² / (S_j² + t)²,   p_i = 1 − Σ_j U_ij² S_j² / (S_j² + t)
 
-    over t from 0 to infinity: in steps of ln t the trapezoidal rule converges exponentially.
+    over t from 0 to infinity. In equal steps of ln t, the trapezoidal rule converges exponentially.
     """
     if maps.shape[0] <= maps.shape[1]:
         squares, left = torch.linalg.eigh(maps @ maps.T)

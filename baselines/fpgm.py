@@ -1,9 +1,9 @@
-"""FPGM: filters near the geometric median of their layer go, as the others can stand in for them (He et al. 2019).
+"""FPGM: remove filters near the geometric median of their layer, which the others can replace (He et al. 2019).
 
 Equation: score_i = Σ over layers that write the channel: Σ_j ‖filter_i − filter_j‖₂
-Data: none but the weights.
+Data: only the weights.
 Cost: channels² times the length of a filter.
-Deviations: a coupled group's layers are added up; the publication takes each by itself.
+Deviations: the layers of a coupled group are added up; the publication ranks every layer by itself.
 Pinned by: tests/baselines/test_rankings.py::test_fpgm_is_the_sum_of_distances_over_all_filters
 """
 
@@ -14,7 +14,7 @@ from nisp.pruning.contract import Problem, Producer, Scores
 
 
 def score(problem: Problem) -> Scores:
-    """Sum of distances to all filters of the layer, over all layers that write a channel."""
+    """Sum of the distances to all filters of the layer, summed over all layers that write a channel."""
 
     def distances(producer: Producer) -> Tensor:
         weight = problem.model.get_parameter(f"{producer.name}.weight").detach()

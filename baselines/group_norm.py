@@ -1,10 +1,10 @@
-"""Group norm: all weights that would go with a channel (DepGraph, Fang et al. 2023).
+"""Group norm: the size of all weights that are removed with a channel (DepGraph, Fang et al. 2023).
 
 Equation: score = Σ over weights that write the channel, weights that read it, and scales of its batch norms: w²
-Data: none but the weights.
+Data: only the weights.
 Cost: reading the weights, and a forward pass of one image, which finds the batch norms.
-Deviations: the network is trained without the publication's sparsity term. Batch norms count that directly follow a
-    layer that writes the channel; others, as in pre-activation networks, do not.
+Deviations: the network is trained without the publication's sparsity term. Only batch norms that directly follow a
+    layer that writes the channel count, not others, as in pre-activation networks.
 Pinned by: tests/baselines/test_rankings.py::test_group_norm_is_torch_prunings
 """
 

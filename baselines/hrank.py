@@ -1,11 +1,11 @@
-"""HRank: the rank of a channel's map, as a measure of what it tells (Lin et al. 2020).
+"""HRank: the rank of a channel's map, as a measure of its information (Lin et al. 2020).
 
 Equation: score = Σ over layers that write the channel: mean over images of rank(map)
 Data: calibration images, without labels, at most 500, as in the publication.
 Cost: one forward pass of these images, and a singular value decomposition of every map.
-Deviations: a map is the layer's response behind its batch norm and a ReLU, whatever the network's activation; in a
-    residual stage each summand by itself, where the publication takes the sum. A linear layer's response is a map of
-    one position. Ranks are whole numbers, so ties are common; they keep the lower index.
+Deviations: a map is the layer's response behind its batch norm and a ReLU, for any activation of the network. In a
+    residual stage, every summand is taken by itself, where the publication takes the sum. A linear layer's response is
+    a map of one position. Ranks of maps are integers, so ties are common; ties keep the lower index.
 Pinned by: tests/baselines/test_rankings.py::test_hrank_is_the_mean_rank_of_the_rectified_maps,
     tests/baselines/test_rankings.py::test_hrank_of_maps_of_known_rank
 """
@@ -18,9 +18,9 @@ from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem, images: int = 500) -> Scores:
-    """Mean rank of rectified maps, over all layers that write a channel.
+    """Mean rank of a channel's maps behind a ReLU, summed over all layers that write it.
 
-    images  calibration images, at most, whose maps are taken
+    images  largest number of calibration images whose maps are used
     """
     return over_writers(problem, mean_over_images(problem, images, _ranks))
 

@@ -1,16 +1,16 @@
-"""Channel pruning by Lasso: few channels, weighed, that make what the next layers compute (He et al. 2017).
+"""Channel pruning by Lasso: a few weighted channels that reproduce the outputs of the next layers (He et al. 2017).
 
 Equation: min over β of ‖Y − Σ_i β_i Z_i‖² / 2N + λ ‖β‖₁;  score = |β_i|, with the largest λ that leaves enough β ≠ 0;
-    Z_i is a channel's part of the outputs of the layers that read it, in the network as pruned so far;
-    Y is the original network's outputs of these layers, less what other channels and the bias make
-Data: calibration images, without labels; five random positions of each map.
-Cost: a forward pass of the calibration images a group, and up to 40 Lasso fits of as many unknowns as channels.
-Deviations: the penalty is doubled until too few are left, then bisected, as published. The fits use the normal
-    equations of all sampled outputs, and stop after scikit-learn's 1,000 rounds. If several β vanish at once, the
-    fit with more left counts and its largest |β| are kept; if too few ever count (dead channels), the rest are kept
-    in order. β itself is not multiplied into the weights, and these are not re-solved, but with ``refit_layers``
-    and by the reconstruction least_squares. The layers that read a coupled group are added up; the publication
-    prunes no residual stream.
+    Z_i is a channel's contribution to the outputs of the layers that read it, in the network as pruned so far;
+    Y is the original network's outputs of these layers, minus the contributions of other channels and the bias
+Data: calibration images, without labels; five random positions per map.
+Cost: per group, a forward pass of the calibration images and up to 40 Lasso fits with one unknown per channel.
+Deviations: the penalty λ is doubled until too few channels are left, then bisected, as published. The fits use the
+    normal equations of all sampled outputs, and stop after scikit-learn's 1,000 rounds. If several β vanish at once,
+    the fit with more channels left is used, and its largest |β| are kept; if too few are ever non-zero (dead channels),
+    the rest are kept in order. β is not multiplied into the weights, and these are only re-solved with
+    ``refit_layers`` or by the reconstruction least_squares. The layers that read a coupled group are added up; the
+    publication does not prune residual streams.
 Pinned by: tests/baselines/test_rankings.py::test_lassos_normal_equations_and_choice_are_those_of_all_rows,
     tests/baselines/test_rankings.py::test_lasso_finds_the_best_subset_where_channels_do_not_overlap,
     tests/baselines/test_rankings.py::test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original
@@ -35,19 +35,19 @@ SMALLEST = 1e-6
 """The smallest penalty that is tried, relative to the one at which every weight vanishes."""
 
 FIRST = 1e-3
-"""The penalty that doubling begins at; below it is bisected down to the smallest."""
+"""The penalty at which doubling starts, relative to the same; below it, bisection goes down to the smallest."""
 
 BISECTIONS = 30
 
 TOLERANCE = 1e-10
-"""Of a fit, relative to the target's square. By scikit-learn's 1e-4, a fit that starts from that of another small
-penalty is good enough at once, so channels that tell little would never be found."""
+"""Tolerance of a fit, relative to the square of the target. With scikit-learn's 1e-4, a fit that starts from that of
+another small penalty stops at once, so channels of little effect would never be found."""
 
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:
-    """|weight| of each channel in the sparsest combination that still keeps enough channels.
+    """|weight| of every channel in the sparsest combination that still keeps enough channels.
 
-    refit_layers  re-solve a group's readers before the next group is chosen
+    refit_layers  re-solve the layers that read a group before the next group is chosen
     """
     model = copy.deepcopy(problem.model)
     readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
@@ -70,10 +70,11 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
 def system(
     model: nn.Module, group: Group, rows: Mapping[str, Rows], targets: Mapping[str, Rows]
 ) -> tuple[Tensor, Tensor]:
-    """Normal equations of: channels' parts of their readers' outputs, weighed, to make the target.
+    """Normal equations for weights of the channels' contributions to their consumers' outputs that fit the target.
 
-    Products of parts, shape (channels, channels), and of parts with the target, shape (channels,), summed over rows,
-    outputs and readers, float64. The target is the original output less all that other channels and the bias make.
+    Products of contributions, shape (channels, channels), and of contributions with the target, shape (channels,),
+    summed over rows, outputs and consumers, float64. The target is the original output minus the contributions of all
+    other channels and the bias.
     """
     products = torch.zeros(group.channels, group.channels, dtype=torch.float64)
     moments = torch.zeros(group.channels, dtype=torch.float64)
@@ -93,23 +94,23 @@ def system(
 
 
 def selection(products: Tensor, moments: Tensor, keep: int) -> Tensor:
-    """Weights of the channels, shape (channels,), of which at least ``keep`` are not 0, and as few more as can be.
+    """Weights of the channels, shape (channels,): at least ``keep`` are not 0, and as few more as possible.
 
-    Where several channels vanish at once, these are the weights just before; where fewer than ``keep`` ever count, the
+    If several channels vanish at once, these are the weights just before; if fewer than ``keep`` are ever non-zero, the
     weights at the smallest penalty.
     """
     values, vectors = torch.linalg.eigh(products)
     used = values > 1e-12 * values[-1]
     if not used.any():
         return torch.zeros_like(moments)
-    # A design of one row a channel that has the same normal equations as all rows and outputs of the readers.
+    # A design with at most one row per channel and the same normal equations as all rows and outputs of the consumers.
     roots = values[used].sqrt()
     design = (roots[:, None] * vectors[:, used].T).numpy()
     target = (vectors[:, used].T @ moments / roots).numpy()
     lasso = Lasso(fit_intercept=False, warm_start=True, tol=TOLERANCE)
 
     def weights(penalty: float) -> Tensor:
-        with warnings.catch_warnings():  # which channels are left is settled long before the last digits are
+        with warnings.catch_warnings():  # the choice of channels settles long before the last digits do
             warnings.simplefilter("ignore", ConvergenceWarning)
             return torch.from_numpy(lasso.set_params(alpha=penalty).fit(design, target).coef_.copy())
 

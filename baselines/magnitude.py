@@ -1,9 +1,10 @@
 """Magnitude: the L1 norm of a channel's filter (Li et al. 2017).
 
 Equation: score = Σ over layers that write the channel: ‖filter‖₁
-Data: none but the weights.
+Data: only the weights.
 Cost: reading the weights.
-Deviations: a coupled group's layers are added up (the publication ranks a residual stage by its shortcut's filters).
+Deviations: the layers of a coupled group are added up; the publication ranks a residual stage by the filters of its
+    shortcut.
 Pinned by: tests/baselines/test_criteria.py::test_magnitude_is_the_l1_norm_of_a_filter_summed_over_a_coupled_group
 """
 
@@ -14,7 +15,7 @@ from nisp.pruning.contract import Problem, Producer, Scores
 
 
 def score(problem: Problem) -> Scores:
-    """Sum of |weights| that write a channel, over all layers that write it."""
+    """Sum of the |weights| that write a channel, over all layers that write it."""
 
     def norms(producer: Producer) -> Tensor:
         weight = problem.model.get_parameter(f"{producer.name}.weight").detach()

@@ -1,10 +1,10 @@
-"""OBD-C: how much the loss would grow, to second order, without a channel's weights (Wang et al. 2019, EigenDamage).
+"""OBD-C: second-order estimate of the loss increase without a channel's weights (Wang et al. 2019, EigenDamage).
 
 Equation: score = ½ Σ over weights w that write the channel: w² F_ww, with F_ww = mean over images of (∂L/∂w)²
-Data: calibration images; the labels are drawn from the network's own predictions, as the Fisher matrix has it.
-Cost: one forward and backward pass an image, one at a time, at most 256 by default.
-Deviations: the diagonal of the Fisher matrix in place of the Hessian's, as the publication's baseline. Biases and batch
-    norms do not count. A coupled group's layers are added up.
+Data: calibration images; labels are drawn from the network's own predictions, as the Fisher matrix requires.
+Cost: one forward and backward pass per image, one image at a time, at most 256 by default.
+Deviations: the diagonal of the Fisher matrix replaces the Hessian's, as in the publication's baseline. Biases and batch
+    norms do not count. The layers of a coupled group are added up.
 Pinned by: tests/baselines/test_rankings.py::test_obd_c_is_torch_prunings
 """
 
@@ -20,7 +20,7 @@ from nisp.pruning.contract import Problem, Scores, evaluating
 def score(problem: Problem, images: int = 256) -> Scores:
     """Half the sum of squared weights times their curvature, over all layers that write a channel.
 
-    images  calibration images, at most, that the curvature is measured on, one backward pass each
+    images  largest number of calibration images for the curvature; one backward pass per image
     """
     model, chosen = problem.model, problem.images[:images]
     weights = {f"{name}.weight": model.get_parameter(f"{name}.weight").detach() for name in producers(problem)}
@@ -41,7 +41,7 @@ def score(problem: Problem, images: int = 256) -> Scores:
 
 @torch.no_grad()
 def drawn_labels(problem: Problem, images: Tensor) -> Tensor:
-    """One class for each image, drawn from the network's own prediction: with these, the Fisher matrix is exact."""
+    """One class per image, drawn from the network's own prediction, as in the definition of the Fisher matrix."""
     with evaluating(problem.model):
         logits = torch.cat([problem.model(some) for some in images.split(BATCH)])
     return torch.multinomial(logits.double().softmax(1).cpu(), 1, generator=problem.generator())[:, 0]
@@ -49,7 +49,7 @@ def drawn_labels(problem: Problem, images: Tensor) -> Tensor:
 
 @torch.enable_grad()
 def _gradients(problem: Problem, weights: dict[str, Tensor], image: Tensor, label: Tensor) -> dict[str, Tensor]:
-    """Of one image's cross-entropy, by copies of the weights, so that the model's own gradients are not touched."""
+    """Gradients of one image's cross-entropy by copies of the weights, so the model's own gradients do not change."""
     copies = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     loss = F.cross_entropy(functional_call(problem.model, copies, (image[None],)), label[None].to(image.device))
     found = torch.autograd.grad(loss, list(copies.values()), allow_unused=True)

@@ -1,4 +1,4 @@
-"""Random selection: the least that any criterion must beat.
+"""Random selection: the baseline that any criterion must beat.
 
 Equation: score ~ U(0, 1)
 Data: none.
@@ -13,6 +13,6 @@ from nisp.pruning.contract import Problem, Scores
 
 
 def score(problem: Problem) -> Scores:
-    """Uniform random scores, drawn by the problem's seed."""
+    """Uniform random scores, drawn with the problem's seed."""
     generator = problem.generator()
     return {group.name: torch.rand(group.channels, generator=generator) for group in problem.groups}

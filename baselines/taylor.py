@@ -1,12 +1,12 @@
-"""Taylor: how much the loss would change, to first order, without a channel (Molchanov et al. 2019).
+"""Taylor: first-order estimate of the loss change without a channel (Molchanov et al. 2019).
 
 Equation: score = mean over images of (∂L/∂g)²;  g = 1 is a gate, a factor on all responses of the channel,
     so ∂L/∂g = Σ over positions of response times gradient
 Data: calibration images with their labels; L is an image's cross-entropy.
 Cost: one forward and backward pass of the calibration images.
-Deviations: gates are behind batch norm, as the publication's best variant has them. A coupled group's channel has one
-    gate on all its layers, so their parts add up before they are squared. The squares are of single images, not of
-    batches, so the batch size does not matter. One scoring, without training in between.
+Deviations: gates are behind batch norm, as in the publication's best variant. A coupled group's channel has one gate
+    on all its layers, so their terms are added before they are squared. Squares are of single images, not of batches,
+    so the batch size does not matter. Channels are scored once, without training in between.
 Pinned by: tests/baselines/test_rankings.py::test_taylor_is_the_derivative_by_a_factor_on_all_that_writes_a_channel
 """
 
@@ -19,7 +19,7 @@ from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
 
 
 def score(problem: Problem) -> Scores:
-    """Mean over images of the squared derivative of the loss by a gate on all of the channel's responses."""
+    """Mean over images of the squared derivative of the loss with respect to a gate on all responses of a channel."""
     squares = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     places = sites(problem)
     with evaluating(problem.model):
@@ -31,9 +31,9 @@ def score(problem: Problem) -> Scores:
 
 @torch.enable_grad()
 def _gradients(problem: Problem, places: dict[str, str], images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Group -> derivative of each image's cross-entropy by the gate of each channel, shape (n, channels).
+    """Group name -> derivative of every image's cross-entropy by the channels' gates, shape (n, channels).
 
-    A gate is a factor, which is 1. A coupled group's channel has one gate, on all that its layers write.
+    A gate is a factor with the value 1. A coupled group's channel has one gate, on the outputs of all its layers.
     """
     model = problem.model
     gates = {

@@ -1,10 +1,10 @@
-"""ThiNet front to back, each layer on the activations of the network as pruned so far (Luo et al. 2017).
+"""ThiNet front to back, every layer on the activations of the network as pruned so far (Luo et al. 2017).
 
-Equation: as thinet, group by group, on the inputs that the network has once the groups before are pruned
+Equation: as thinet, group by group, on the inputs in the network with all earlier groups pruned
 Data: as thinet.
-Cost: up to two forward passes of the calibration images a group, and the systems of thinet.
-Deviations: as thinet; the publication fine-tunes after each layer. ``refit_layers`` re-solves a group's readers
-    instead.
+Cost: up to two forward passes of the calibration images per group, and the systems of thinet.
+Deviations: as thinet; the publication fine-tunes after each layer. ``refit_layers`` re-solves the layers that read a
+    group instead.
 Pinned by: tests/baselines/test_criteria.py::test_thinet_sequential_scores_each_group_on_what_is_left
 """
 
@@ -18,7 +18,7 @@ from nisp.pruning.selection import kept_channels
 
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:
-    """Greedy order of removal; ``refit_layers`` re-solves a group's readers before the next group is chosen."""
+    """Greedy order of removal; ``refit_layers`` re-solves the layers that read a group before the next is chosen."""
     model = copy.deepcopy(problem.model)
     scores: Scores = {}
     kept = {}

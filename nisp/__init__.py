@@ -1,11 +1,11 @@
 """NISP: prune a network by Neuron Importance Score Propagation (Yu et al., CVPR 2018), or by any other criterion.
 
-    scores = nisp.scores(model, example, calibration=images)   # layer name -> a score for each output channel
+    scores = nisp.scores(model, example, calibration=images)   # layer name -> one score per output channel
     pruned = nisp.prune(model, images, ratio=0.5)              # score, choose, cut, check
     nisp.save(pruned, "small"); model = nisp.load("small")     # no pickle, no pruning code needed to load
 
-The parts are public too: here the method's own, in `nisp.pruning` what any pruner needs. Names are imported when they
-are first used, so ``import nisp`` and its errors cost no import of torch.
+The building blocks are public too: those of the method here, those that any pruner needs in `nisp.pruning`. Names are
+imported on first use, so ``import nisp`` does not import torch.
 """
 
 from typing import TYPE_CHECKING

@@ -1,13 +1,13 @@
-"""The absolute network: a network whose operations are replaced by bounds on how far they carry a change.
+"""The absolute network: every operation is replaced by a bound on how much it passes on a change of its inputs.
 
-A real forward pass runs on an example, and each tensor that depends on the input is a `Response`: its values, and its
-``signal``, the same tensor in the absolute network. The absolute network is linear with coefficients that are not
-negative, so the gradient of its final responses is NISP's rule s_k = |W|^T s_{k+1} at every layer, skips and branches
-included. Only that gradient is wanted: signals have a shape but no values, and cost no memory and no arithmetic.
+A real forward pass runs on an example. Each tensor that depends on the input is a `Response`: its values, and its
+``signal``, the same tensor in the absolute network. The absolute network is linear with non-negative coefficients, so
+the gradient of its final responses is NISP's rule s_k = |W|^T s_{k+1} at every layer, skips and branches included. Only
+that gradient is needed: signals have a shape but no values, and cost no memory and no arithmetic.
 
-There is one small rule for each torch function, in one table, `RULES`, which `nisp.rules` fills; docs/operations.md
-lists them with their bounds. What does not depend on the input runs as it is. A function without a rule is refused by
-name, never guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with s = 1 at the output, used per weight.)
+There is one small rule per torch function, in one table, `RULES`, which `nisp.rules` fills; docs/operations.md lists
+the rules with their bounds. Operations on constants run unchanged. A function without a rule is refused by name, never
+guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with s = 1 at the output, used per weight.)
 """
 
 import weakref
@@ -23,27 +23,27 @@ from nisp.errors import UserError
 from nisp.signals import Signal, grown
 
 Adjoint = Callable[..., Sequence[Tensor | None]]
-"""Scores of a function's outputs -> scores of the responses among its arguments, in their order."""
+"""Scores of a function's outputs -> scores of the responses among its arguments, in order."""
 
 Rule = Callable[..., Adjoint]
-"""Takes a function's arguments, before it runs; anything it keeps of their values is a copy."""
+"""Takes a function's arguments before the function runs; must copy any values that it keeps."""
 
 RULES: dict[Any, Rule] = {}
 COMPOSED: dict[Any, Callable[..., Any]] = {}
-"""Functions that are carried out by others that have rules."""
+"""Function -> an equivalent built from functions that have rules."""
 
 GAINS: dict[Any, Callable[..., float]] = {}
-"""Functions that multiply scores -> about how much, from the same arguments; 1 for all others (see `nisp.signals`)."""
+"""Function -> estimate, from its arguments, of how much it multiplies scores; 1 for all others (`nisp.signals`)."""
 
 WEIGHED: set[Any] = set()
 """The convolution and linear functions, whose second argument is a weight."""
 
 CONSTANTS: set[Any] = set()
-"""Functions whose results do not depend on the values of the input: shapes, fresh tensors."""
+"""Functions whose results do not depend on the values of the input: shapes, new tensors."""
 
 
 COMPARISONS: set[Any] = set()
-"""Constants that depend on the values: masks, places of maxima."""
+"""Functions whose results depend on the values but count as constants: masks, indices of maxima."""
 
 
 def rule(*functions: Any) -> Callable[[Rule], Rule]:
@@ -67,13 +67,13 @@ def composed(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., An
 
 
 def hollow(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
-    """Zeros in float64 that take no memory: scores grow by many orders of magnitude with depth."""
+    """Zeros that take no memory; float64, because scores grow by many orders of magnitude with depth."""
     return torch.zeros((), dtype=torch.float64, device=like.device).expand(like.shape if shape is None else shape)
 
 
 @dataclass(frozen=True, eq=False)
 class Weighing:
-    """One run of a convolution or linear function: its weight, what it read and what it made."""
+    """One call of a convolution or linear function: its weight, the signal that it read and the one that it made."""
 
     weight: Tensor
     read: Signal
@@ -82,9 +82,9 @@ class Weighing:
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: whether it has the real values, and all that was weighed so far.
+    """One forward pass: whether it computes the real values, and the calls of layers with weights so far.
 
-    Most networks need no values at all: then layers with weights are not computed, only their shapes are.
+    Most networks need no values: then layers with weights are not computed, only the shapes of their outputs are.
     """
 
     measuring: bool
@@ -92,7 +92,7 @@ class Pass:
 
 
 class Unmeasured(Exception):
-    """A rule needs the values of a pass that has none."""
+    """Raised where a rule needs values in a pass that does not compute them."""
 
 
 class Response(Tensor):
@@ -104,7 +104,7 @@ class Response(Tensor):
 
     @staticmethod
     def of(values: Tensor, signal: Signal, run: Pass, viewed: "Response | None" = None) -> "Response":
-        """``values`` as a response; ``viewed`` is one whose memory it shares."""
+        """``values`` as a response; ``viewed`` is a response whose memory it shares."""
         response = values.as_subclass(Response)
         response.signal = signal
         response.run = run
@@ -133,7 +133,7 @@ class Response(Tensor):
 
 
 class _Edge(torch.autograd.Function):
-    """One operation of the absolute network: hollow forward, and the rule's adjoint backward."""
+    """One operation of the absolute network: hollow in the forward pass, the rule's adjoint in the backward pass."""
 
     @staticmethod
     def forward(
@@ -163,20 +163,20 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
 
 
 def measured(response: Tensor) -> Tensor:
-    """The real values of a response, or of a constant. Unmeasured if its pass has none."""
+    """The real values of a response or a constant; raises Unmeasured if its pass does not compute them."""
     if isinstance(response, Response) and not response.run.measuring:
         raise Unmeasured
     return response.detach().as_subclass(Tensor)
 
 
 def _shaped(func: Any, args: Any, kwargs: Any) -> Tensor:
-    """Zeros in place of what a layer would compute."""
+    """Zeros of the shape that a layer would compute."""
     shape = func(*mapped(args, lambda t: t.as_subclass(Tensor).to("meta")), **mapped(kwargs, lambda t: t.to("meta")))
     return torch.zeros_like(shape, device=args[0].device)
 
 
 def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
-    """The outputs as responses; whole numbers and truth values, such as the places of maxima, stay as they are."""
+    """The outputs as responses; integers and booleans, such as indices of maxima, are left as they are."""
     outputs = [values] if isinstance(values, Tensor) else list(values)
     floating = [output for output in outputs if output.is_floating_point()]
     if len(floating) < len(outputs):
@@ -196,7 +196,7 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
 
 
 def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
-    """Paths do not share memory as values do: refuse writes that would be seen elsewhere."""
+    """Refuse writes that would be visible elsewhere: unlike values, paths do not share memory."""
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
@@ -210,7 +210,7 @@ def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
         raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
     others = (reference() for reference in target.sharing)
     if not _is_identity(func) and any(other is not None and other is not target for other in others):
-        raise UserError(f"NISP has no rule for {name} on a part of a response that is still in use")
+        raise UserError(f"NISP has no rule for {name} on part of a response that is still in use")
 
 
 def _is_identity(func: Any) -> bool:
@@ -218,7 +218,7 @@ def _is_identity(func: Any) -> bool:
 
 
 def responses_in(value: Any) -> list[Response]:
-    """All responses among arguments, in order, those in lists and tuples included."""
+    """All responses among arguments, in order, including those in lists, tuples and dictionaries."""
     if isinstance(value, Response):
         return [value]
     if isinstance(value, dict):
@@ -229,7 +229,7 @@ def responses_in(value: Any) -> list[Response]:
 
 
 def mapped(value: Any, change: Callable[[Tensor], Any]) -> Any:
-    """Arguments with every tensor changed, those in lists, tuples and dictionaries included."""
+    """Arguments with ``change`` applied to every tensor, including those in lists, tuples and dictionaries."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, dict):

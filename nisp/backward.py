@@ -1,4 +1,4 @@
-"""NISP's one backward pass: scores of the final responses go in, and whoever listens at a tensor gets its score."""
+"""NISP's single backward pass: takes the scores of the final responses, and calls listeners with tensors' scores."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from nisp.pruning.contract import channel_axis
 from nisp.signals import Signal, undivided
 
 Hears = Callable[[int, float, Tensor], Tensor | None]
-"""(place in the list of signals, factor, gradient) -> what goes on to the layers before, None for the same.
+"""(index in the list of signals, factor, gradient) -> gradient for the layers before; None leaves it unchanged.
 
-Factor times gradient is the score of the signal.
+The score of the signal is factor times gradient.
 """
 
 
@@ -23,7 +23,7 @@ Factor times gradient is the score of the signal.
 class BackwardPass:
     """A network that has run once on an example, ready for the scores of its final responses.
 
-    classifiers  names of the layers whose inputs, one after the other, are the final responses
+    classifiers  names of the layers whose inputs, concatenated, are the final responses
     """
 
     model: nn.Module
@@ -54,14 +54,14 @@ class BackwardPass:
         return [self.trace.runs[name][-1].read for name in self.classifiers]
 
     def listen(self, signals: Sequence[Signal], hears: Hears) -> None:
-        """Have ``hears`` called as the score of each of ``signals`` arrives; their factors share one power of two."""
+        """Call ``hears`` when the score of one of ``signals`` arrives; their factors share one power of two."""
         for place, (signal, factor) in enumerate(zip(signals, undivided(signals, self.level), strict=True)):
             signal.path.register_hook(partial(hears, place, factor))
 
     def run(self, frl_scores: Tensor) -> None:
         """Send the scores of the final responses, shape (features,), through the network once.
 
-        UserError if they are not one per final response.
+        UserError unless there is one score per final response.
         """
         finals, axes = self._finals, [channel_axis(self.model.get_submodule(name)) for name in self.classifiers]
         sizes = [final.path.shape[axis] for final, axis in zip(finals, axes, strict=True)]
@@ -77,7 +77,7 @@ class BackwardPass:
 
 
 def per_output(score: Tensor, axis: int) -> Tensor:
-    """Sum over all dimensions but the layer's outputs'."""
+    """Sum over all dimensions except the one of the layer's outputs."""
     return score.movedim(axis, 0).flatten(1).sum(1)
 
 
@@ -85,5 +85,5 @@ def checked(found: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same scores; UserError if any is not finite."""
     for name, values in found.items():
         if not values.isfinite().all():
-            raise UserError(f"the scores of {name} are not finite: are the network's responses to the example?")
+            raise UserError(f"the scores of {name} are not finite; check that the responses to the example are finite")
     return found

@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """A mistake in a configuration, a path or a model, told in one sentence that names what and where."""
+    """A mistake in a configuration, a path or a model, reported in one sentence that names what and where."""

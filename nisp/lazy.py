@@ -1,4 +1,4 @@
-"""Names that a package imports from their modules when they are first used (PEP 562)."""
+"""Lazy imports: a package imports its public names from their modules on first use (PEP 562)."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ from typing import Any
 def lazily(package: str, homes: Mapping[str, str], names: dict[str, Any]) -> tuple[Callable[[str], Any], list[str]]:
     """``__getattr__`` and ``__all__`` of a package.
 
-    homes  public name -> the module that it is in
-    names  the package's globals, where a name is put once it is imported
+    homes  public name -> the module that defines it
+    names  the package's globals, which keep a name once it is imported
     """
 
     def get(name: str) -> Any:

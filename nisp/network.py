@@ -1,4 +1,4 @@
-"""A network's layers as they run in one forward pass, and what of the absolute network they read and write."""
+"""The layers that run in one forward pass, and the signals of the absolute network that they read and write."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +18,8 @@ LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run of a layer: the signals that it read and made, and what it wrote, which is behind its batch norm."""
+class LayerCall:
+    """One call of a layer: the signals that it read, made and wrote; ``wrote`` is behind its batch norm, if any."""
 
     read: Signal
     made: Signal
@@ -28,18 +28,19 @@ class Run:
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: its source, each layer's runs, layers in running order, and the outputs that depend on it."""
+    """One forward pass: its input, the calls of each layer, in running order, and the outputs that depend on it."""
 
     source: Signal
-    runs: dict[str, list[Run]]
+    runs: dict[str, list[LayerCall]]
     outputs: list[Signal]
 
 
 def traced(model: nn.Module, example: Tensor) -> Trace:
-    """Run ``model``, in eval mode, on ``example`` of shape (n, ...); it is left as it was.
+    """Run ``model`` in eval mode on ``example`` of shape (n, ...); the model is not changed.
 
-    A layer is a convolution or linear module, known by its weight even where another module uses that, or by having
-    just run, where it computes its weight. UserError if an operation has no rule, or the example is no floating tensor.
+    A layer is a convolution or linear module. It is recognised by its weight, even where another module uses that, or,
+    where it computes its weight, by having just run. UserError if an operation has no rule, or if the example is not a
+    floating-point tensor.
     """
     if not (isinstance(example, Tensor) and example.is_floating_point()):
         raise UserError("NISP needs one floating-point tensor as the network's example input")
@@ -58,17 +59,17 @@ def _passed(model: nn.Module, example: Tensor, measuring: bool) -> Trace:
     with torch.no_grad(), evaluating(model), _listening(model, computed, behind):
         outputs = model(Response.of(example.detach().to(precision), source, run))
     names = {id(m.weight): name for name, m in model.named_modules() if isinstance(m, LAYERS)}
-    runs: dict[str, list[Run]] = {}
+    runs: dict[str, list[LayerCall]] = {}
     for weighing in run.weighings:
         name = names.get(id(weighing.weight)) or computed.get(weighing.made)
         if name is not None:
             wrote = behind.get(weighing.made, weighing.made)
-            runs.setdefault(name, []).append(Run(weighing.read, weighing.made, wrote))
+            runs.setdefault(name, []).append(LayerCall(weighing.read, weighing.made, wrote))
     return Trace(source, runs, [response.signal for response in responses_in(outputs)])
 
 
 def final_layers(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """The classifier, whose inputs are the final responses -> their number; several for a network with several heads.
+    """Name of the classifier -> number of its inputs, the final responses; one entry per head of the network.
 
     Heads that read the same responses count once. UserError as for `nisp.scores`.
     """
@@ -80,9 +81,9 @@ def final_layers(model: nn.Module, example: Tensor) -> dict[str, int]:
 
 
 def classifiers_of(trace: Trace) -> tuple[str, ...]:
-    """The layers whose outputs reach the network's output through no other layer, one for each tensor they read.
+    """The layers whose outputs reach the network's output through no other layer, one per tensor that they read.
 
-    UserError if these are layers throughout the network, as in one that ends without a classifier.
+    UserError if there is none, or if one of them feeds another, as in a network that ends without a classifier.
     """
     makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
     found, seen = set(), set()
@@ -108,7 +109,7 @@ def classifiers_of(trace: Trace) -> tuple[str, ...]:
 
 
 def _reaches(node: Any, targets: set[Any]) -> bool:
-    """Whether any of ``targets`` lies before ``node``."""
+    """Whether ``node`` is, or depends on, any of ``targets``."""
     seen, waiting = set(), [node]
     while waiting:
         node = waiting.pop()
@@ -122,7 +123,7 @@ def _reaches(node: Any, targets: set[Any]) -> bool:
 
 @contextlib.contextmanager
 def _listening(model: nn.Module, computed: dict[Signal, str], behind: dict[Signal, Signal]) -> Iterator[None]:
-    """While open, a forward pass notes what layer made a signal, and what a batch norm made of which."""
+    """While open, a forward pass records the layer that computed a signal, and batch norms' input -> output."""
 
     def layer_ran(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: Sequence[Any], output: Any) -> None:

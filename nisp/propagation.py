@@ -1,4 +1,4 @@
-"""Neuron importance score propagation to groups of channels, and its joint form, in which pruned channels stop it."""
+"""Neuron importance score propagation to groups of channels; in its joint form, pruned channels stop propagating."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,19 +22,18 @@ def propagate(
 
     example     inputs of shape (n, ...), of which the first is used: for its shape, and for the responses to it where
                 the bound of an operation depends on them
-    frl_scores  shape (features,): importance of each input of the layer ``classifier``
-    keep        group name -> channels to keep; a channel that is not kept propagates nothing further
-                (the paper's joint pruning). None propagates the scores of all channels.
+    frl_scores  importance of each input of the layer ``classifier``, shape (features,)
+    keep        group name -> number of channels to keep; the other channels propagate nothing further (the paper's
+                joint pruning). None propagates the scores of all channels
 
     A channel's score is the sum over the positions of its map, taken behind the batch norm that directly follows its
-    layer, if any. A coupled group's score is the sum over the tensors its members write; members that are summands
-    of the same addition write one tensor, which counts once. With ``keep``, the channels of a coupled group are known
-    only when the backward pass has reached its first member, so that is where propagation stops; the later members
-    of the group have by then passed on the scores of all their channels. What the final responses do not depend on
-    scores 0.
+    layer, if any. A coupled group's score is the sum over the tensors that its layers write; layers whose outputs are
+    added up in one addition write one tensor, which counts once. With ``keep``, the kept channels of a coupled group
+    are known only when the backward pass reaches the group's first layer, so propagation stops there; the later layers
+    have already passed on the scores of all their channels. A group that the final responses do not depend on scores 0.
 
-    Scores are float64, as they grow by many orders of magnitude with depth; products with the weights run in the
-    network's precision. ``model`` is left as it was.
+    Scores are float64, because they grow by many orders of magnitude with depth; products with the weights run in the
+    network's precision. ``model`` is not changed.
 
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
@@ -47,7 +46,7 @@ def propagate(
 
 
 def _listen(group: Group, backward: BackwardPass, scores: Scores, keep: int | None) -> None:
-    """Collect the scores of a group's responses as they come, and stop those of pruned channels at the last."""
+    """Collect the scores of a group's responses as they arrive; at the last, zero those of the pruned channels."""
     runs = backward.trace.runs
     calls = [(producer, run.wrote) for producer in group.producers for run in runs.get(producer.name, ())]
     axes = {producer.name: channel_axis(backward.model.get_submodule(producer.name)) for producer in group.producers}

@@ -20,7 +20,7 @@ from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 
 TOLERANCE = 1e-9
-"""Of the removal error: float64's rounding, with room for the deepest networks."""
+"""Largest accepted removal error: float64 rounding, with room for the deepest networks."""
 
 Criterion = Callable[[Problem], Scores]
 
@@ -29,10 +29,10 @@ Criterion = Callable[[Problem], Scores]
 class Pruned:
     """A pruned network, in eval mode, and what was done to it.
 
-    kept           group name -> indices of the channels that were kept
-    removal_error  largest difference from the outputs of the original whose removed channels are masked, in float64,
+    kept           group name -> indices of the kept channels
+    removal_error  largest difference from the outputs of the original with the removed channels masked, in float64,
                    relative to the largest output; about 1e-15
-    macs, params   multiply-accumulates of one input, and parameters; ``_before`` those of the original
+    macs, params   multiply-accumulates per input, and number of parameters; ``_before``: of the original
     """
 
     model: nn.Module
@@ -56,22 +56,22 @@ def prune(
     seed: int = 0,
     tolerance: float = TOLERANCE,
 ) -> Pruned:
-    """A smaller copy of ``model``, which is left as it was.
+    """Return a smaller copy of ``model``; the model itself is not changed.
 
-    images      calibration images of shape (n, ...); for NISP n >= 2, better some hundreds. The network runs on them in
-                eval mode
-    ratio       share of the channels that every layer loses; or pattern of layer names (as in a shell, * also matches
-                dots) -> share, a later pattern overriding an earlier one, layers without any staying whole
-    scores      None for NISP; or any criterion, a function of the problem (`nisp.pruning.Problem`); or group name ->
-                score per channel, higher meaning keep (`nisp.pruning.anatomy` lists the groups)
+    images      calibration images, shape (n, ...); NISP needs n >= 2, and a few hundred are better. The network runs on
+                them in eval mode
+    ratio       share of its channels that every layer loses; or layer-name pattern -> share. Patterns are those of a
+                shell, but * also matches dots; a later pattern overrides an earlier one; unmatched layers stay whole
+    scores      None for NISP; or a criterion, that is a function of the problem (`nisp.pruning.Problem`); or group
+                name -> one score per channel, higher means keep (`nisp.pruning.anatomy` lists the groups)
     labels      classes of the images, shape (n,), for criteria that need them
-    budget      channels: ``ratio`` is of channels. macs: of the network's multiply-accumulates, every layer losing the
-                same share of its channels
+    budget      channels: ``ratio`` is a share of the channels. macs: ``ratio`` is a share of the network's
+                multiply-accumulates, and every layer loses the same share of its channels
     classifier  name of the layer whose inputs are the final responses; None finds it
-    seed        for whatever a criterion draws at random
-    tolerance   largest removal error that is accepted
+    seed        for random draws of the criterion
+    tolerance   largest accepted removal error
 
-    The pruned network has been run, and gives the outputs of the original whose removed channels are masked.
+    The pruned network has been run: its outputs are those of the original with the removed channels masked.
 
     UserError if the network cannot be pruned or scored, if a pattern matches no layer, if scores are missing, not
     finite or not one per channel, if a budget cannot be met, or if the removal error exceeds the tolerance.
@@ -97,8 +97,8 @@ def prune(
     error = removal_error(model, small, structure, kept, example)
     if not error <= tolerance:
         raise UserError(
-            f"{type(model).__name__} cannot be pruned exactly: without these channels its outputs differ by "
-            f"{error:.2g} of the largest from those with the channels masked (tolerance {tolerance:g})"
+            f"{type(model).__name__} cannot be pruned exactly: removing the channels changes its outputs by "
+            f"{error:.2g} of the largest, compared with masking them (tolerance {tolerance:g})"
         )
     return Pruned(
         small, kept, error, macs(small, example), macs(model, example), params(small), params(model)
@@ -137,7 +137,7 @@ def _scored(
     classifier: str | None,
     seed: int,
 ) -> Mapping[str, Tensor]:
-    """Group name -> scores."""
+    """Group name -> scores, not yet checked."""
     if isinstance(scores, Mapping):
         return scores
     classifiers = tuple(final_layers(model, images[:1])) if classifier is None else (classifier,)
@@ -150,7 +150,7 @@ def _scored(
 
 
 class _Unlabelled(Problem):
-    """A problem whose labels nobody gave."""
+    """A problem without labels: reading them is an error."""
 
     def __getattribute__(self, name: str) -> object:
         if name == "labels":
@@ -159,7 +159,7 @@ class _Unlabelled(Problem):
 
 
 def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str, int]) -> dict[str, Tensor]:
-    """The scores of every group that loses channels, and zeros for those that stay whole; UserError if any is wrong."""
+    """The scores of every group, zeros where none are given and the group stays whole; UserError if any is wrong."""
     sizes = {group.name: group.channels for group in structure.groups}
     for name in scores:
         if name not in sizes:

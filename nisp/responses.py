@@ -1,4 +1,4 @@
-"""The final responses of a network: what its classifier reads."""
+"""The final responses of a network: the inputs of its classifier."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ BATCH = 256
 
 @torch.no_grad()
 def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH) -> Tensor:
-    """Inputs of the layer called ``classifier``, averaged over positions if it has any, shape (n, features).
+    """Inputs of the layer called ``classifier``, averaged over positions if there are any, shape (n, features).
 
-    Of several layers, one after the other. The model runs in its present mode.
+    The features of several layers follow one another. The model runs in its current mode.
     """
     read: dict[str, Tensor] = {}
 

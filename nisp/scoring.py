@@ -1,4 +1,4 @@
-"""Scores of every layer of any network, in one call."""
+"""NISP scores of every layer of a network, in one call."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -25,20 +25,20 @@ def scores(
     """NISP score of every output channel of every convolution and linear layer: layer name -> (channels,), float64.
 
     example_input  inputs of shape (n, ...). Where the bound of an operation depends on the responses (attention, gates,
-                   layer norm), they are those to these inputs, and scores are means over them; one real image will do
-    frl_scores     importance of each final response, shape (features,); or else
-    calibration    inputs of shape (m, ...), m >= 2, by whose final responses Inf-FS ranks them
-    classifier     name of the layer whose inputs are the final responses. None finds it: the layer that the network's
-                   output comes from, be it linear or a convolution. With several heads, the final responses are what
-                   the first reads, then the second, ... (`nisp.final_layers` lists them)
+                   layer norm), it is measured on these inputs, and scores are means over them; one real image is enough
+    frl_scores     importance of each final response, shape (features,); either this or
+    calibration    inputs of shape (m, ...), m >= 2: Inf-FS ranks the final responses to them
+    classifier     name of the layer whose inputs are the final responses. None finds it: the linear or convolution
+                   layer that the network's output comes from. With several heads, the final responses are the inputs
+                   of the first, then of the second, ... (`nisp.final_layers` lists them)
 
     A channel's score is the sum over the positions of its map, taken behind the batch norm that directly follows its
-    layer, if any, and over all runs of a layer that runs several times. Layers that the final responses do not depend
-    on have no entry: the classifier itself, auxiliary heads, what works on constants only. Scores that would exceed
-    2^900 are divided by a power of two, one for each layer. The model is left as it was.
+    layer, if any, and over all calls of a layer that runs several times. Layers that the final responses do not depend
+    on have no entry: the classifier itself, auxiliary heads, layers that read constants only. Scores that would exceed
+    2^900 are divided by a power of two, one per layer. The model is not changed.
 
-    UserError for an operation without a rule, an output that comes from no classifier, scores that are not one per
-    final response, or not exactly one of ``frl_scores`` and ``calibration``.
+    UserError if an operation has no rule, if the output comes from no classifier, if scores are not one per final
+    response, or unless exactly one of ``frl_scores`` and ``calibration`` is given.
 
     >>> import torch, nisp
     >>> from torch import nn

@@ -1,4 +1,4 @@
-"""NISP as an importance of torch-pruning."""
+"""NISP as an importance criterion for torch-pruning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,13 +13,13 @@ from nisp.scoring import scores
 class NISPImportance:
     """Drop-in ``importance=`` for torch-pruning's pruners: a group's NISP scores, divided by their mean.
 
-    Arguments are those of `nisp.scores`. The model is scored when the first group is asked for, and again when a layer
-    has since lost channels, as in iterative pruning; that takes ``calibration``, since given ``frl_scores`` fit only
-    the unpruned network.
+    Takes the arguments of `nisp.scores`. The model is scored when the first group is requested, and again when a layer
+    has lost channels since, as in iterative pruning; that needs ``calibration``, because ``frl_scores`` only fit the
+    unpruned network.
 
-    Within a group, scores are added up over the layers that write its channels; layers with the very same scores are
-    summands of one addition, and count once. A group of layers that the final responses do not depend on gets None,
-    which torch-pruning takes as nothing to prune.
+    Within a group, scores are added up over the layers that write its channels; layers with identical scores are
+    summands of one addition, and count once. A group that the final responses do not depend on gets None, which
+    torch-pruning takes as nothing to prune.
 
     >>> import torch, torch_pruning as tp
     >>> from nisp.torch_pruning import NISPImportance
@@ -55,7 +55,7 @@ class NISPImportance:
         self.scores: dict[nn.Module, Tensor] = {}
 
     def __call__(self, group: Any) -> Tensor | None:
-        """Score of each channel of a torch-pruning group, shape (channels,), float32; higher means keep."""
+        """Scores of a torch-pruning group's channels, shape (channels,), float32; higher means keep."""
         members = [item for item in group if _writes(item)]
         if any(self._is_stale(item.dep.target.module) for item in members):
             modules = dict(self.model.named_modules())

@@ -1,12 +1,12 @@
 """Layer by layer: Inf-FS on each layer's own responses, the paper's baseline without propagation.
 
-Equation: score = Σ over tensors that are read of the group: Inf-FS(mean over positions of the tensor)
+Equation: score = Σ over the tensors of the group that layers read: Inf-FS(mean over positions of the tensor)
 Data: calibration images, without labels.
 Cost: one forward pass of the calibration images, and Inf-FS of every layer (channels² times images).
 Deviations: as we read the paper. A response is taken as the next layer reads it: behind batch norm, activation and
-    pooling, so that at the FRL the ranking is nisp's. A channel is one feature, its mean over positions (an Inf-FS of
-    all positions would not fit memory); this also where a map is flattened. A coupled group's score is the sum over the
-    tensors that are read of it, those that several layers read once. Nothing is reconstructed.
+    pooling, so that at the FRL the ranking equals nisp's. A channel is one feature, its mean over positions, also where
+    a map is flattened (Inf-FS of all positions would not fit in memory). A coupled group's score is the sum over its
+    tensors that layers read; a tensor that several layers read counts once. Nothing is reconstructed.
 Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the_final_layer,
     tests/nisp/test_own_criteria.py::test_lbl_of_a_residual_net_counts_each_tensor_that_is_read_once
 """
@@ -14,17 +14,17 @@ Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the
 import torch
 from torch import Tensor
 
+from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Problem, Scores
 from nisp.rankings.inf_fs import inf_fs
-from nisp.readings import readings
 
 
 def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Scores:
-    """Inf-FS scores of what each group's readers read.
+    """Inf-FS scores of the inputs of each group's consumers.
 
-    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    alpha, variant  weight of spread against correlation in Inf-FS, and its formula
     """
-    read = readings(problem.model, problem.groups, problem.images, _mean_over_positions)
+    read = layer_inputs(problem.model, problem.groups, problem.images, _mean_over_positions)
     scores: Scores = {}
     for group in problem.groups:
         tensors: list[Tensor] = []

@@ -4,8 +4,8 @@ Equation: s_n = Inf-FS(responses of the FRL);  s_k = |W_{k+1}|ᵀ s_{k+1};  scor
 Data: calibration images for Inf-FS, without labels; the propagation needs none.
 Cost: one forward pass of the calibration images, Inf-FS of the FRL (features² times images), and one backward pass of
     the absolute network for a single image.
-Deviations: Inf-FS's formula and α are not in the paper: both are options. The score of a coupled group is the sum over
-    the tensors its layers write, each once; the paper does not treat these. See docs/method.md.
+Deviations: the paper gives neither Inf-FS's formula nor α, so both are options. It does not treat coupled groups; here
+    their score is the sum over the tensors that their layers write, each counted once. See docs/method.md.
 Pinned by: tests/nisp/test_propagation.py::test_equals_the_dense_oracle,
     tests/nisp/rankings/test_inf_fs.py::test_equals_the_literal_formula
 """
@@ -19,7 +19,7 @@ from nisp.responses import final_responses
 def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True) -> Scores:
     """Yu et al. 2018, algorithm 1.
 
-    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    alpha, variant  weight of spread against correlation in Inf-FS, and its formula
     joint           pruned channels stop propagating, in the same pass
     """
     responses = final_responses(problem.model, problem.images, problem.classifier)

@@ -1,11 +1,11 @@
-"""NISP-Mag: NISP whose final responses are ranked by the weights that write them, not by feature selection.
+"""NISP-Mag: NISP with the final responses ranked by the weights that write them, not by feature selection.
 
 Equation: s_n,i = Σ |weights that write final response i|;  s_k = |W_{k+1}|ᵀ s_{k+1}, as in nisp
-Data: none but the weights.
+Data: only the weights.
 Cost: one backward pass of the absolute network for a single image.
-Deviations: as we read the paper. Where batch norm and average pooling stand between the writing layer and the FRL, the
-    layer's own weights count, without the batch norm's scale; a final response to which several layers are added up
-    (a residual stage) counts the weights of all; one that is a position of a flattened map has its channel's sum.
+Deviations: as we read the paper. If batch norm and average pooling stand between the writing layer and the FRL, the
+    layer's own weights count, without the scale of the batch norm. If a final response is the sum of several layers (a
+    residual stage), the weights of all count. If it is a position of a flattened map, it gets its channel's sum.
 Pinned by: tests/nisp/test_own_criteria.py::test_nisp_mag_sums_the_weights_that_write_a_final_response_then_propagates,
     tests/nisp/test_own_criteria.py::test_nisp_mag_of_a_residual_net_adds_up_the_filters_of_all_summands
 """
@@ -22,7 +22,7 @@ def score(problem: Problem, joint: bool = True) -> Scores:
 
     joint  pruned channels stop propagating, in the same pass
 
-    UserError if a final response is written by no layer that can be pruned: there are no weights to rank it by.
+    UserError if no prunable layer writes one of the final responses: there are no weights to rank it by.
     """
     model = problem.model
     frl_scores = torch.full((model.get_parameter(f"{problem.classifier}.weight").shape[1],), torch.nan)
@@ -35,7 +35,7 @@ def score(problem: Problem, joint: bool = True) -> Scores:
             frl_scores[final.inputs] = sums[:, None]
     if frl_scores.isnan().any():
         raise UserError(
-            f"nisp_mag cannot rank all that {problem.classifier} reads: some of it no prunable layer writes"
+            f"nisp_mag cannot rank all inputs of {problem.classifier}: some are not written by a prunable layer"
         )
     keep = problem.keep if joint else None
     return propagate(model, problem.images, problem.classifier, frl_scores, problem.groups, keep)

@@ -1,10 +1,10 @@
-"""NISP in several passes: remove a part of the channels, rank and propagate again on what is left (for RQ3).
+"""NISP in several passes: remove some of the channels, then rank and propagate again on the rest (for RQ3).
 
-Equation: for t = 1 … steps: nisp on what is left, then remove t / steps of all that is to go;
-    score = the step at which a channel goes, and its rank in that step
+Equation: for t = 1 … steps: nisp on the channels left, until t / steps of all channels to remove are removed;
+    score = the step in which a channel is removed, then its rank in that step
 Data: as nisp, in each step on the network as pruned so far.
 Cost: ``steps`` times nisp.
-Deviations: ours, for the question whether one pass is enough. Nothing is trained between the steps.
+Deviations: ours, to test whether one pass is enough. Nothing is trained between the steps.
 Pinned by: tests/baselines/test_criteria.py::test_nisp_rescored_in_one_step_chooses_like_nisp
 """
 
@@ -23,9 +23,9 @@ from nisp.responses import final_responses
 def score(
     problem: Problem, steps: int = 4, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True
 ) -> Scores:
-    """NISP with fresh scores after each of ``steps`` equal parts of the pruning; ``steps`` = 1 is NISP.
+    """NISP with new scores in each of ``steps`` equal steps of the pruning; ``steps`` = 1 is NISP.
 
-    A channel that goes in an earlier part ranks below all that go later.
+    A channel that is removed in an earlier step ranks below all that are removed later.
     """
     model = copy.deepcopy(problem.model)
     alive = {group.name: torch.ones(group.channels, dtype=torch.bool) for group in problem.groups}
@@ -51,6 +51,6 @@ def score(
 
 
 def _unit_interval(scores: Tensor) -> Tensor:
-    """The same order, in [0, 1)."""
+    """Scores rescaled to [0, 1), in the same order."""
     low, high = scores.min(), scores.max()
     return torch.zeros_like(scores) if high == low else 0.5 * (scores - low) / (high - low)

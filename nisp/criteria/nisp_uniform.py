@@ -1,7 +1,7 @@
-"""Null control of NISP: every final response has the same score, so that only the propagation is left.
+"""Null control of NISP: every final response has the same score, so only the propagation remains.
 
 Equation: s_n = 1, then propagated as in nisp
-Data: none but the weights.
+Data: only the weights.
 Cost: one backward pass of the absolute network for a single image.
 Deviations: ours, not the paper's. It is SynFlow's absolute network (Tanaka et al. 2020) with NISP's scores.
 Pinned by: tests/nisp/test_own_criteria.py::test_nisp_uniform_sums_the_paths_to_the_final_responses

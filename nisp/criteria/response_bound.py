@@ -1,14 +1,14 @@
-"""Response bound, an extension and not the paper's method: NISP's scores, times how large each response is.
+"""Response bound, an extension and not the paper's method: NISP's scores times the magnitude of the responses.
 
-The paper bounds the error of the final responses by C · Σ_i r_i |x_i| (1 − s_i), and takes the activations |x_i|
-into the constant C. Here they stay, so the bound is tighter; what is kept makes its mean over images least.
+The paper bounds the error of the final responses by C · Σ_i r_i |x_i| (1 − s_i), and absorbs the activations |x_i|
+into the constant C. Here they are kept, so the bound is tighter; the selection minimises its mean over images.
 
-Equation: score = Σ over positions p of the tensors that are read of the channel: r_p · mean over images of |x_p|,
+Equation: score = Σ over positions p of the channel's tensors that layers read: r_p · mean over images of |x_p|,
     with r = nisp's scores of these tensors
 Data: calibration images, without labels.
 Cost: two forward passes of the calibration images, Inf-FS of the FRL, and one backward pass of the absolute network.
-Deviations: an extension of ours, not NISP. A response is taken as the next layer reads it: behind batch norm,
-    activation and pooling. With joint pruning, channels stop propagating where their group is read first.
+Deviations: our extension, not NISP. A response is taken as the next layer reads it: behind batch norm, activation
+    and pooling. With joint pruning, channels stop propagating where their group is read first.
 Pinned by: tests/nisp/test_own_criteria.py::test_response_bound_of_a_perceptron,
     tests/nisp/test_own_criteria.py::test_response_bound_of_a_residual_net_adds_up_the_tensors_that_are_read
 """
@@ -17,23 +17,23 @@ import torch
 from torch import Tensor
 
 from nisp.backward import BackwardPass, checked
+from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
-from nisp.readings import readings
 from nisp.responses import final_responses
 from nisp.signals import Signal
 
 
 def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint: bool = True) -> Scores:
-    """Sum over positions of NISP's score times the mean absolute response, over each tensor that is read of a group.
+    """NISP's score times the mean absolute response, summed over positions and over a group's tensors that are read.
 
-    alpha, variant  Inf-FS's mix of spread and correlation, and its formula
+    alpha, variant  weight of spread against correlation in Inf-FS, and its formula
     joint           pruned channels stop propagating, in the same pass
     """
     model, classifier = problem.model, problem.classifier
     frl_scores = inf_fs(final_responses(model, problem.images, classifier), alpha, variant)
-    sums = readings(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
+    sums = layer_inputs(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
     backward = BackwardPass.of(model, problem.images[:1], classifier)
     scores: Scores = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     for group in problem.groups:
@@ -45,7 +45,7 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint
 def _listen(
     problem: Problem, group: Group, backward: BackwardPass, sums: dict[str, list[Tensor]], scores: Scores, joint: bool
 ) -> None:
-    """Add up a group's scores as they come to the tensors its readers read, and stop those of pruned channels."""
+    """Add up a group's scores as they arrive at its consumers' inputs; at the last, zero those of pruned channels."""
     tensors: dict[Tensor, tuple[Consumer, Signal, Tensor]] = {}
     for consumer in group.consumers:
         runs = backward.trace.runs.get(consumer.name, [])

@@ -1,6 +1,6 @@
-"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, saving. Names no method.
+"""What any pruner needs: groups of channels, selection, surgery, budgets, least squares, saving. Knows no method.
 
-Names are imported when they are first used, so that loading a saved network imports no pruning code.
+Names are imported on first use, so that loading a saved network imports no pruning code.
 """
 
 from typing import TYPE_CHECKING

@@ -1,8 +1,8 @@
-"""Numbers of channels that meet a budget of multiply-accumulates.
+"""Channel counts that meet a budget of multiply-accumulates (MACs).
 
-Searching needs the MACs of many candidates, and measuring one takes a pruned copy of the network. So candidates are
-estimated layer by layer, and what is found is measured; where the two differ, the search is repeated with its goal
-moved by the difference.
+The search needs the MACs of many candidates, and measuring one takes a pruned copy of the network. So the MACs of
+candidates are estimated layer by layer, and only the result is measured; if the two differ, the search is repeated with
+its goal moved by the difference.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,11 +25,13 @@ Count = Callable[[nn.Module, Tensor], int]
 
 @dataclass(frozen=True)
 class LayerMacs:
-    """What a network's layers cost, and what they read and write of each group.
+    """The MACs of a network's layers, and which shares of their inputs and outputs belong to each group.
 
     count    measures the MACs of a network, given an example of its input
-    macs     layer name -> its multiply-accumulates in the unpruned network
-    writes   layer name -> group name -> share of the layer's outputs that are the group's; reads likewise, of inputs
+    base     MACs of the unpruned network, by ``count``
+    macs     layer name -> MACs in the unpruned network
+    writes   layer name -> group name -> share of the layer's outputs that are the group's
+    reads    the same for the layer's inputs
     """
 
     model: nn.Module
@@ -46,7 +48,7 @@ class LayerMacs:
         return {group.name: group.channels for group in self.structure.groups}
 
     def estimated(self, keep: Keep) -> float:
-        """MACs of convolutions and linear layers, each in proportion to its inputs and outputs left."""
+        """Estimated MACs: those of each layer, times the shares of its inputs and outputs that are left."""
         gone = {name: 1 - keep[name] / size for name, size in self.sizes.items()}
         return sum(
             macs * _left(self.writes.get(layer, {}), gone) * _left(self.reads.get(layer, {}), gone)
@@ -54,7 +56,7 @@ class LayerMacs:
         )
 
     def measured(self, keep: Keep) -> int:
-        """MACs of the network with these channel counts; which channels stay is irrelevant."""
+        """MACs of the network with these channel counts; which channels stay does not matter."""
         kept = {name: torch.arange(count) for name, count in keep.items()}
         return self.count(remove_channels(self.model, self.structure, kept), self.structure.example)
 
@@ -79,10 +81,10 @@ def _left(shares: Mapping[str, float], gone: Mapping[str, float]) -> float:
 
 
 def met_by_share(layers: LayerMacs, ratio: float, keep: Callable[[float], Keep]) -> Keep:
-    """The numbers of channels that leave 1 - ``ratio`` of the MACs, ``keep`` telling those of a share of channels.
+    """Channel counts that leave 1 - ``ratio`` of the MACs when all groups lose the same share of their channels.
 
-    No share meets the budget just so, as numbers of channels are whole; single channels then come back. UserError if
-    the budget is missed by more than the tolerance.
+    ``keep`` maps a share to channel counts. Channel counts are integers, so a share rarely meets the budget exactly;
+    single channels are then given back. UserError if the budget is missed by more than the tolerance.
     """
 
     def largest_within(goal: float) -> Keep:
@@ -96,9 +98,9 @@ def met_by_share(layers: LayerMacs, ratio: float, keep: Callable[[float], Keep])
 
 
 def met_by_scores(layers: LayerMacs, ratio: float, scores: Mapping[str, Tensor], floor: float) -> Keep:
-    """The same where the channels that score lowest go first, in all groups of ``scores`` alike.
+    """The same, but the channels with the lowest scores go first, compared across all groups of ``scores``.
 
-    At least the share ``floor`` of a group's channels stays; groups that are not in ``scores`` stay whole.
+    At least the share ``floor`` of each group's channels stays; groups that are not in ``scores`` stay whole.
     """
     least = {name: max(1, round(floor * len(values))) for name, values in scores.items()}
     ranked = sorted(
@@ -124,7 +126,7 @@ def met_by_scores(layers: LayerMacs, ratio: float, scores: Mapping[str, Tensor],
 
 
 def _met(layers: LayerMacs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
-    """Search, measure, move the goal, until the measured MACs are within the tolerance."""
+    """Search, measure and move the goal until the measured MACs are within the tolerance."""
     wanted = (1 - ratio) * layers.base
     goal = wanted * layers.estimated(layers.sizes) / layers.base
     best, best_error = layers.sizes, float("inf")
@@ -139,14 +141,14 @@ def _met(layers: LayerMacs, ratio: float, largest_within: Callable[[float], Keep
     if best_error > TOLERANCE * layers.base:
         left = 100 * layers.measured(best) / layers.base
         raise UserError(
-            f"no numbers of channels of {type(layers.model).__name__} leave {100 * (1 - ratio):g} % of its MACs: "
-            f"{left:.1f} % is as near as they come"
+            f"no channel counts of {type(layers.model).__name__} leave {100 * (1 - ratio):g} % of its MACs: "
+            f"the nearest leave {left:.1f} %"
         )
     return best
 
 
 def _filled(layers: LayerMacs, keep: Keep, goal: float, ceiling: Keep) -> Keep:
-    """``keep`` with single channels given back, the most expensive that fits first, as long as any fits."""
+    """``keep`` with single channels given back while any fits the goal, the most expensive first."""
     keep = dict(keep)
     while True:
         room = goal - layers.estimated(keep)

@@ -1,7 +1,7 @@
-"""The pruner contract: what a criterion is given, and what it answers.
+"""The pruner contract: what a criterion receives and returns.
 
 A criterion is a module with one function, ``score(problem, **options) -> Scores``. Its file name is its name
-in a suite, its keyword arguments are the options a suite may set. Nothing needs to be registered.
+in a suite, and its keyword arguments are the options that a suite may set. Nothing needs to be registered.
 """
 
 import contextlib
@@ -13,22 +13,22 @@ import torch
 from torch import Tensor, nn
 
 Scores = dict[str, Tensor]
-"""Group name -> importance of each of its channels, shape (channels,), finite; higher means keep."""
+"""Group name -> importance of its channels, shape (channels,), finite; higher means keep."""
 
 
 @dataclass(frozen=True)
 class Producer:
     """A layer that writes a group's channels.
 
-    ``outputs``, shape (channels, run): which of the layer's outputs are channel i. The run is 1, but for a convolution
-    in parts (``groups`` > 1), which must lose the same channels of each part: there it is the number of parts.
+    ``outputs``, shape (channels, run): row i lists the layer's outputs that are channel i. run = 1, except in grouped
+    convolutions, which must lose the same channels in every one of their groups: there it is the number of groups.
     """
 
     name: str
     outputs: Tensor
 
     def per_channel(self, values: Tensor) -> Tensor:
-        """Sum of ``values``, shape (outputs of the layer,), over the run: shape (channels,)."""
+        """Sum ``values``, shape (outputs of the layer,), over the outputs of each channel: shape (channels,)."""
         return values[self.outputs.to(values.device)].sum(1)
 
 
@@ -36,18 +36,18 @@ class Producer:
 class Consumer:
     """A layer that reads a group's channels.
 
-    ``inputs``, shape (channels, run): which columns (dimension 1) of the layer's weight hold channel i. The run is 1
-    for a convolution; for a linear layer behind a flatten it is the number of positions.
+    ``inputs``, shape (channels, run): row i lists the columns (dimension 1) of the layer's weight that read channel i.
+    run = 1 for a convolution; for a linear layer behind a flatten it is the number of positions.
     """
 
     name: str
     inputs: Tensor
 
     def per_channel(self, values: Tensor, columns: int) -> Tensor:
-        """``values``, shape (..., inputs of the layer), dealt to the channels that hold them: (..., channels, run).
+        """Gather ``values``, shape (..., inputs of the layer), by channel: shape (..., channels, run).
 
-        ``columns`` is dimension 1 of the layer's weight. A convolution in parts reads that many inputs for each part,
-        so the run is longer by the number of parts.
+        ``columns`` is the size of dimension 1 of the layer's weight. A grouped convolution reads that many inputs in
+        each of its groups, so its run is longer by that factor.
         """
         starts = torch.arange(0, values.shape[-1], columns)
         return values[..., (self.inputs[:, :, None] + starts).flatten(1).to(values.device)]
@@ -55,9 +55,9 @@ class Consumer:
 
 @dataclass(frozen=True)
 class Group:
-    """Channels that are ranked together: outputs of one layer, or of all layers whose outputs are added up.
+    """Channels that are ranked together: outputs of one layer, or of several layers whose outputs are added up.
 
-    Channel i lives and dies in all of its producers and consumers at once. These are convolution or linear modules, in
+    Channel i is kept or removed in all producers and consumers at once. These are convolution or linear modules, in
     the order in which they run. A depthwise convolution writes the channels that it reads, and is a producer only.
     """
 
@@ -73,15 +73,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Problem:
-    """A trained network to be pruned, and all a criterion may look at.
+    """A trained network to be pruned, and everything that a criterion may look at.
 
-    model       in eval mode; a criterion leaves it as it found it
+    model       in eval mode; a criterion must not change it
     groups      the prunable groups in forward order; the classifier's outputs are never among them
-    keep        group name -> number of channels that will be kept
+    keep        group name -> number of channels to keep
     images      calibration images from the training split, shape (n, c, h, w)
     labels      their classes, shape (n,)
     classifier  name of the last linear layer; its input is the final response layer (FRL)
-    seed        for whatever the criterion draws at random
+    seed        for random draws of the criterion
     """
 
     model: nn.Module
@@ -93,7 +93,7 @@ class Problem:
     seed: int
 
     def generator(self) -> torch.Generator:
-        """A fresh CPU random generator seeded with ``seed``."""
+        """A new CPU random generator, seeded with ``seed``."""
         return torch.Generator().manual_seed(self.seed)
 
 
@@ -101,17 +101,17 @@ class Criterion(Protocol):
     """The signature of a criterion's ``score``."""
 
     def __call__(self, problem: Problem, **options: object) -> Scores:
-        """Group name -> scores."""
+        """Return group name -> scores."""
 
 
 def channel_axis(layer: nn.Module) -> int:
-    """Dimension of a layer's input and output that its channels are in."""
+    """The channel dimension of a layer's input and output."""
     return -1 if isinstance(layer, nn.Linear) else 1
 
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode for every module; each one's own mode is put back."""
+    """Put every module into eval mode; on exit, restore the mode of each."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -123,9 +123,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
-    """Let the group's consumers read nothing but the ``kept`` channels, in place.
+    """Zero, in place, the weights with which the group's consumers read channels that are not ``kept``.
 
-    For the network's output this is the same as removing the others, but no shape changes.
+    The network's output is the same as if these channels were removed, but no shape changes.
     """
     removed = torch.ones(group.channels, dtype=torch.bool)
     removed[kept] = False

@@ -1,4 +1,4 @@
-"""Multiply-accumulates of a network, as torch's own counter finds them: convolutions, matrix products, attention."""
+"""Multiply-accumulates (MACs) of a network by torch's own counter: convolutions, matrix products, attention."""
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +9,10 @@ from nisp.pruning.contract import evaluating
 
 @torch.no_grad()
 def macs(model: nn.Module, example: Tensor) -> int:
-    """Multiply-accumulates of one input in eval mode; ``example`` has shape (1, ...).
+    """Multiply-accumulates per input in eval mode; ``example`` has shape (1, ...).
 
-    Counted by operation, so functional calls and subclasses of layers are in; additions, norms, activations and pools
-    are not.
+    Operations are counted, so functional calls and subclasses of layers are included; additions, norms, activations and
+    pools are not.
     """
     counter = FlopCounterMode(display=False)
     with evaluating(model), counter:

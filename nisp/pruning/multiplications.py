@@ -1,7 +1,7 @@
 """Multiplications of convolution and linear layers: what the pruning literature before 2019 calls FLOPs.
 
-ptflops also counts biases, batch norms, activations and pools. These shrink by the ratio where a convolution shrinks by
-nearly its square, so a reduction comes out up to 0.2 points smaller there.
+ptflops also counts biases, batch norms, activations and pools. These shrink linearly with the channels left, a
+convolution almost quadratically, so ptflops reports reductions up to 0.2 points smaller.
 """
 
 import torch
@@ -14,10 +14,10 @@ _Layer = nn.Conv2d | nn.Linear
 
 @torch.no_grad()
 def multiplications(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """Layer name -> multiplications for one image; ``example`` is one image, shape (1, ...).
+    """Layer name -> multiplications per image; ``example`` is one image, shape (1, ...).
 
-    Each output entry of a convolution or linear layer takes as many as its weight has entries for one output channel.
-    A layer that runs twice counts twice; one that does not run in eval mode is absent.
+    An output value of a convolution or linear layer takes one multiplication per weight of its output channel. A layer
+    that runs twice counts twice; one that does not run in eval mode is absent.
     """
     counts: dict[str, int] = {}
 

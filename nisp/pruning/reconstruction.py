@@ -1,6 +1,6 @@
-"""Least-squares reconstruction: re-solve what is left of each layer for its original outputs (He et al. 2017).
+"""Least-squares reconstruction: re-solve each layer's remaining weights for its original outputs (He et al. 2017).
 
-It works on a network whose removed channels are silenced (`nisp.pruning.contract.silence`), before they are cut out.
+Works on a network whose removed channels are silenced (`nisp.pruning.contract.silence`), before they are cut out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +13,14 @@ from nisp.pruning.contract import Group
 from nisp.pruning.sampling import Rows, sampled_rows
 
 RIDGE = 1e-3
-"""Pull towards the original weights, relative to the mean square of the layer's inputs, where none is chosen."""
+"""Default pull towards the original weights, relative to the mean square of the layer's inputs."""
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Those that are tried where validation images choose."""
+"""Candidates where validation images choose the ridge."""
 
 
 @dataclass(frozen=True)
 class Refit:
-    """What re-solving one layer left: squared errors relative to the variance of the original outputs."""
+    """The result of re-solving one layer; squared errors, relative to the variance of the original outputs."""
 
     layer: str
     ridge: float
@@ -38,10 +38,10 @@ def least_squares(
     validation: Tensor,
     seed: int,
 ) -> list[Refit]:
-    """Re-solve every layer that lost inputs, front to back on the already pruned inputs, in place.
+    """Re-solve every layer that lost inputs, in place, front to back, on the inputs that the pruned network gives it.
 
-    The target of a layer is its output in ``original`` to the calibration ``images``. Of RIDGES, each layer takes the
-    one that leaves the least error on the ``validation`` images.
+    A layer's target is its output in ``original`` for the calibration ``images``. Each layer takes the one of RIDGES
+    with the smallest error on the ``validation`` images.
     """
     layers = list(dict.fromkeys(consumer.name for group in groups for consumer in group.consumers))
     order = {name: position for position, (name, _) in enumerate(original.named_modules())}
@@ -63,7 +63,7 @@ def least_squares(
 
 
 def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Tensor]) -> Tensor:
-    """Indices of the layer's inputs that are left when only ``kept`` channels are; groups not in it are whole."""
+    """Indices, ascending, of the layer's inputs in ``kept`` channels; groups that are not in ``kept`` are whole."""
     return (
         torch.cat(
             [
@@ -78,7 +78,7 @@ def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Ten
 
 
 def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
-    """Re-solve ``layer`` on its ``inputs`` for ``target.outputs`` with RIDGE, in place; returns the error left."""
+    """Re-solve ``layer`` in place on its ``inputs`` for ``target.outputs`` with RIDGE; return the remaining error."""
     system = _system(model, layer, inputs, target.outputs, images, seed)
     solution = system.solved([RIDGE])[RIDGE]
     system.apply(model, *solution)
@@ -87,12 +87,12 @@ def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Te
 
 @dataclass(frozen=True)
 class _System:
-    """A layer's linear system: which change of its present weights brings its outputs to their targets.
+    """A layer's linear system: the change of its weights that brings its outputs closest to their targets.
 
-    Ridge regression around the present weights, and free in the bias if there is one, in float64.
+    Ridge regression around the present weights; the bias, if there is one, is free. In float64.
 
-    rows      (n, inputs x taps) what the layer reads
-    residual  (n, outputs) the targets minus what its weights make of that, without bias
+    rows      the layer's inputs, shape (n, inputs x taps)
+    residual  the targets minus the layer's outputs without bias, shape (n, outputs)
     scale     squared deviation of the targets from their mean
     """
 
@@ -106,14 +106,11 @@ class _System:
 
     @property
     def shift_before(self) -> Tensor:
-        """The layer's present bias."""
+        """The layer's present bias, or zeros."""
         return self.residual.new_zeros(self.residual.shape[1]) if self.bias is None else self.bias
 
     def solved(self, ridges: Sequence[float]) -> dict[float, tuple[Tensor, Tensor]]:
-        """Ridge -> (change of the weights, new bias).
-
-        Without a bias there is no constant to solve for, so none is taken.
-        """
+        """Ridge -> (change of the weights, new bias); the new bias is 0 if the layer has no bias."""
         centre, shift = self.rows.mean(0), self.residual.mean(0)
         if self.bias is None:
             centre, shift = torch.zeros_like(centre), torch.zeros_like(shift)
@@ -129,13 +126,13 @@ class _System:
         return solutions
 
     def error(self, change: Tensor, shift: Tensor) -> float:
-        """Squared error left, relative to the targets' variance."""
+        """Remaining squared error, relative to the variance of the targets."""
         left = ((self.residual - self.rows @ change.T - shift) ** 2).sum()
         return (left / self.scale.clamp_min(1e-300)).item()
 
     @torch.no_grad()
     def apply(self, model: nn.Module, change: Tensor, shift: Tensor) -> None:
-        """Write a solution into the layer of ``model``."""
+        """Write a solution to the layer in ``model``."""
         weight = model.get_parameter(f"{self.layer}.weight")
         weight[:, self.inputs] = (self.present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
         if self.bias is not None:
@@ -143,7 +140,7 @@ class _System:
 
 
 def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, images: Tensor, seed: int) -> _System:
-    """The system of ``layer`` reading what it reads in ``model``, for the target ``outputs``."""
+    """The system of ``layer`` with its inputs in ``model`` and the target ``outputs``."""
     rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
     present = model.get_parameter(f"{layer}.weight").detach()[:, inputs].double().flatten(1)
     bias = dict(model.named_parameters()).get(f"{layer}.bias")

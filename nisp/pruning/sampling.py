@@ -1,4 +1,4 @@
-"""What a layer reads and writes, as rows of a linear system, at sampled output positions."""
+"""A layer's inputs and outputs at sampled output positions, as rows of a linear system."""
 
 import contextlib
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from nisp.errors import UserError
 
 POSITIONS_PER_IMAGE = 5
-"""Output positions of a map that are sampled in each image."""
+"""Output positions sampled per map and image."""
 
 BATCH_PIXELS = 2**22
-"""Pixels that go through the network at once: 83 images of 224 pixels a side, all calibration images of small ones."""
+"""Pixels per batch: 83 images of 224 x 224 pixels, or all calibration images if they are small."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """``inputs`` (rows, in_channels, taps) and ``outputs`` (rows, out_channels) of a layer, its bias included."""
+    """``inputs`` (rows, in_channels, taps) and ``outputs`` (rows, out_channels) of a layer, including its bias."""
 
     inputs: Tensor
     outputs: Tensor
@@ -27,10 +27,10 @@ class Rows:
 
 @torch.no_grad()
 def sampled_rows(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: int) -> dict[str, Rows]:
-    """Layer name -> rows of that layer from a forward pass over ``images``, a batch at a time.
+    """Layer name -> rows of that layer, from a forward pass over ``images`` in batches.
 
     The same ``seed`` samples the same positions of the same layer in every network of the same resolution. A linear
-    layer has one row an image and one tap a feature.
+    layer has one row per image and one tap per feature.
 
     UserError for a grouped convolution.
     """
@@ -67,14 +67,14 @@ def _sampled(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: in
 
 
 class _Enough(Exception):
-    """Ends a forward pass that has reached the last layer asked for."""
+    """Ends a forward pass that has reached the last layer that is sampled."""
 
 
 def _rows(name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, seed: int) -> Rows:
     if isinstance(layer, nn.Linear):
         return Rows(inputs.flatten(0, -2)[:, :, None], outputs.flatten(0, -2))
     if not isinstance(layer, nn.Conv2d) or layer.groups > 1 or isinstance(layer.padding, str):
-        raise UserError(f"layer {name} is no plain convolution or linear layer, so it cannot be reconstructed")
+        raise UserError(f"layer {name} is not a plain convolution or linear layer, so it cannot be reconstructed")
     n, _, height, width = outputs.shape
     count = min(POSITIONS_PER_IMAGE, height * width)
     generator = torch.Generator().manual_seed(seed)

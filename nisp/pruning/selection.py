@@ -1,4 +1,4 @@
-"""Choosing: how many channels of each group stay, and which."""
+"""Selection: how many channels of each group stay, and which."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from nisp.pruning.contract import Group, Scores
 
 
 def kept_channels(scores: Tensor, keep: int) -> Tensor:
-    """Indices, ascending, of the ``keep`` highest scores of shape (channels,); ties keep the lower index."""
+    """Indices, ascending, of the ``keep`` highest of ``scores``, shape (channels,); ties keep the lower index."""
     order = torch.argsort(scores, descending=True, stable=True)
     return torch.sort(order[:keep]).values
 
@@ -23,23 +23,23 @@ def select(scores: Scores, keep: Mapping[str, int]) -> dict[str, Tensor]:
 
 
 def keep_plan(groups: tuple[Group, ...], ratio: float) -> dict[str, int]:
-    """Channels to keep in each group when ``ratio`` of them goes: rounded to the nearest, halves up, at least 1."""
+    """Group name -> channels to keep when the share ``ratio`` of them goes: to nearest, halves up, at least 1."""
     return {group.name: channels_left(group.channels, ratio) for group in groups}
 
 
 def channels_left(channels: int, ratio: float, rounding: str = "nearest") -> int:
-    """Channels to keep when ``ratio`` of them goes, at least 1; ``rounding`` is nearest (halves up) or down.
+    """Channels to keep when the share ``ratio`` of them goes, at least 1; ``rounding`` is nearest (halves up) or down.
 
-    The small constant is for products such as 50 * (1 - 0.1), which floating point puts just below 45.
+    The small constant is for products like 50 * (1 - 0.1), which in floating point are slightly below 45.
     """
     return max(1, math.floor(channels * (1 - ratio) + (0.5 if rounding == "nearest" else 0) + 1e-9))
 
 
 def factors_by_layer(groups: Sequence[Group], layers: Mapping[str, float]) -> dict[str, float]:
-    """Group name -> the factor of the last pattern that matches one of its layers, 0 where none does.
+    """Group name -> the factor of the last pattern that matches one of its layers, or 0.
 
-    All layers of a group lose the same channels, so the group takes a factor as soon as one of its layers is matched.
-    UserError for a pattern that matches no layer of any group.
+    All layers of a group lose the same channels, so one matching layer is enough. UserError for a pattern that matches
+    no layer of any group.
     """
     names = [producer.name for group in groups for producer in group.producers]
     for pattern in layers:

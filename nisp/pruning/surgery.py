@@ -1,7 +1,7 @@
-"""Removing channels for real: which channels of a network can go, and the network without them.
+"""Removing channels from a network: which channels can go, and the network without them.
 
-What belongs to a channel is found by following channel ids through the network (`nisp.pruning.channels`). What is
-removed is decided by others; here every weight is cut once, and in the order in which the pruned network reads it.
+Following channel ids through the network finds what belongs to a channel (`nisp.pruning.channels`). The caller chooses
+the channels; here every weight is cut once, in the order in which the pruned network reads it.
 """
 
 import copy
@@ -20,9 +20,11 @@ from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network's prunable groups in forward order, and what surgery needs to know to remove their channels.
+    """A network's prunable groups in forward order, and what surgery needs to remove their channels.
 
-    labels  group name -> label (nisp.pruning.channels.ChannelPass) of each channel
+    labels    group name -> label of each channel (nisp.pruning.channels.ChannelPass)
+    channels  the pass on channel ids that found them
+    example   the input that it ran on
     """
 
     groups: tuple[Group, ...]
@@ -32,7 +34,7 @@ class Anatomy:
 
 
 def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
-    """Find the groups of ``model``; ``example`` is one input, shape (1, ...). The network's outputs stay whole.
+    """Find the prunable groups of ``model``; ``example`` is one input, shape (1, ...). Network outputs stay whole.
 
     UserError if no channel can be removed, or if the network cannot be followed.
     """
@@ -49,7 +51,7 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
             alike[tuple((cut, len(indices)) for cut, indices in cuts.items())].append(label)
     if not alike:
         reason, count = Counter(channels.reasons.values()).most_common(1)[0]
-        raise UserError(f"{type(model).__name__} has no channel that can be removed: of {count}, each {reason}")
+        raise UserError(f"{type(model).__name__} has no channel that can be removed: each of {count} {reason}")
     groups: list[Group] = []
     labels: dict[str, np.ndarray] = {}
     for members in alike.values():
@@ -60,7 +62,7 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:
-    """Label that may be removed -> layer and dimension of its weight, in running order -> indices; labels in order."""
+    """Removable label -> (layer, dimension of its weight), in running order -> indices; labels ascending."""
     places: dict[int, dict[tuple[str, int], list[int]]] = {}
     for (name, dim), ids in channels.reads.items():
         if isinstance(channels.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
@@ -72,7 +74,7 @@ def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]
 
 
 def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[int]]], taken: set[str]) -> Group:
-    """The group of labels that lie in the same layers; it is called after the first layer that writes it."""
+    """The group of labels that lie in the same layers, named after the first layer that writes it."""
     indices = {cut: torch.tensor([places[label][cut] for label in members]) for cut in places[members[0]]}
     producers = tuple(Producer(layer, index) for (layer, dim), index in indices.items() if dim == 0)
     consumers = tuple(Consumer(layer, index) for (layer, dim), index in indices.items() if dim == 1)
@@ -83,9 +85,9 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
 
 
 def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of ``model`` that has only the ``kept`` channels (group name -> indices) of each group.
+    """A copy of ``model`` with only the ``kept`` channels (group name -> indices) of each group.
 
-    UserError if the pruned shapes do not go through the network.
+    UserError if the network does not run with the pruned shapes.
     """
     pruned = copy.deepcopy(model)
     left = np.ones(len(structure.channels.movable), dtype=bool)
@@ -110,7 +112,7 @@ def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Ten
 
 
 def _cut(model: nn.Module, names: list[str], dim: int, indices: Tensor) -> None:
-    """Keep only ``indices`` along one dimension of a parameter or buffer, which may go by several names."""
+    """Keep only ``indices`` along one dimension of a parameter or buffer, which may have several names."""
     holders = [(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2]) for name in names]
     tensor = getattr(*holders[0])
     if torch.equal(indices, torch.arange(tensor.size(dim))):
@@ -123,7 +125,7 @@ def _cut(model: nn.Module, names: list[str], dim: int, indices: Tensor) -> None:
 
 
 def _tell_size(module: nn.Module) -> None:
-    """Set a layer's attributes to the size of its weights."""
+    """Set a layer's size attributes to the sizes of its weights."""
     if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         if module.groups > 1 and module.weight.size(1) == 1 and module.in_channels == module.groups:
             module.groups = module.groups * module.weight.size(0) // module.out_channels
@@ -143,7 +145,7 @@ def removal_error(
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
-    In float64 and relative to the largest output: about 1e-15 if surgery removed just what it should.
+    In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values.
     """
     masked = copy.deepcopy(model).double().eval()
     for group in structure.groups:

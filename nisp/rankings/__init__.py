@@ -1,1 +1,1 @@
-"""Rankings of the final responses, one file each: a module with ``rank(responses, **options) -> importance``."""
+"""Rankings of the final responses, one file per ranking, with ``rank(responses, **options) -> importance``."""

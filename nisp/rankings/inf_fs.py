@@ -8,26 +8,27 @@ from nisp.errors import UserError
 
 VARIANTS = ("iccv2015", "release2016")
 DAMPING = 0.9
-"""r * rho(A): how much a path's weight shrinks by each further step; the paper's choice."""
+"""r * rho(A): the factor by which every further step shrinks a path's weight; the paper's choice."""
 
 MANY = 1024
-"""Above so many features, correlations are multiplied out in float32: right to about 1e-6, and three times as fast."""
+"""Above this many features, correlations are computed in float32: accurate to about 1e-6, and three times as fast."""
 
 ROWS = 256
-"""Features that are ranked at a time, so that they stay in the processor's cache."""
+"""Features that are ranked at once, so that they stay in the processor's cache."""
 
 
 def inf_fs(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> Tensor:
     """Importance of each feature, shape (features,), float64, from ``responses`` of shape (samples, features).
 
-    Energies are the row sums of (I - r A)^-1 - I with r = 0.9 / rho(A), found by solving one linear system. Affinities:
+    Importances are the row sums of (I - r A)^-1 - I with r = 0.9 / rho(A), found by solving one linear system, with
+    one of these affinities A:
 
     iccv2015     A_ij = alpha * max(std_i, std_j) + (1 - alpha) * (1 - |spearman_ij|)
     release2016  the authors' MATLAB release, as we read it: signed Spearman, standard deviations scaled to
                  [0, 1], and alpha on the other term
 
-    Ties take average ranks. A feature that is constant over the samples has no correlation and scores 0; it takes
-    no part in the graph.
+    Ties take average ranks. A feature that is constant over the samples has no correlation: it is left out of the
+    graph and scores 0.
 
     UserError for an unknown variant, an alpha outside [0, 1], fewer than two samples, or values that are not finite.
     """
@@ -39,7 +40,7 @@ def inf_fs(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> 
         raise UserError(f"Inf-FS needs responses of shape (samples >= 2, features), not {tuple(responses.shape)}")
     features = np.ascontiguousarray(responses.detach().cpu().to(_precision(responses)).numpy().T)
     if not np.isfinite(features).all():
-        raise UserError("Inf-FS was given responses that are not finite: has the base model diverged?")
+        raise UserError("Inf-FS was given responses that are not finite; check that the base model has not diverged")
     alive = features.max(1) > features.min(1)
     energies = np.zeros(len(features))
     if alive.any():
@@ -48,7 +49,7 @@ def inf_fs(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> 
 
 
 def rank(responses: Tensor, alpha: float = 0.5, variant: str = "iccv2015") -> Tensor:
-    """Inf-FS as the ranking of a suite: `inf_fs` under the name that every ranking has."""
+    """`inf_fs` under the name that a suite expects of a ranking."""
     return inf_fs(responses, alpha, variant)
 
 
@@ -57,7 +58,7 @@ def _precision(responses: Tensor) -> torch.dtype:
 
 
 def _affinity(features: np.ndarray, alpha: float, variant: str) -> np.ndarray:
-    """The graph's weights A, shape (features, features), from shape (features, samples); no feature is constant."""
+    """The affinities A, shape (features, features), of features, shape (features, samples), none of them constant."""
     std = features.std(1, ddof=1, dtype=np.float64)
     affinity = _spearman(features)
     if variant == "release2016":
@@ -74,7 +75,7 @@ def _affinity(features: np.ndarray, alpha: float, variant: str) -> np.ndarray:
 
 
 def _spearman(features: np.ndarray) -> np.ndarray:
-    """Rank correlation of every pair of rows, ties on average ranks, float64."""
+    """Rank correlation of every pair of rows; ties take average ranks; float64."""
     precision = np.float32 if len(features) > MANY else np.float64
     ranks = np.empty(features.shape, precision)
     for start in range(0, len(features), ROWS):
@@ -85,7 +86,7 @@ def _spearman(features: np.ndarray) -> np.ndarray:
 
 
 def _ranks(features: np.ndarray) -> np.ndarray:
-    """Ranks within each row less their mean, ties on average ranks, float64."""
+    """Ranks within each row minus their mean; ties take average ranks; float64."""
     count = features.shape[1]
     order, ordered = _sorted(features)
     first = np.ones(ordered.shape, dtype=bool)
@@ -99,12 +100,12 @@ def _ranks(features: np.ndarray) -> np.ndarray:
 
 
 def _sorted(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each row's order, and its values in that order, or whole numbers that are ordered and tied as they are."""
+    """Each row's order, and its values in that order, or integers with the same order and the same ties."""
     if features.dtype == np.float64:
         order = np.argsort(features, axis=1)
         return order, np.take_along_axis(features, order, 1)
-    # Bits of float32, read as whole numbers, are ordered like the values once those below zero are flipped. With the
-    # place in the lower half of 64 bits, one plain sort does it, several times as fast as an argsort.
+    # The bits of a float32, read as an integer, have the order of the values once those of negative values are flipped.
+    # With the index in the lower half of 64 bits, one plain sort is enough, several times as fast as an argsort.
     bits = (features + np.float32(0)).view(np.int32)  # -0 becomes 0
     bits ^= (bits >> 31) & 0x7FFFFFFF
     packed = bits.astype(np.int64) << 32 | np.arange(features.shape[1])
@@ -136,7 +137,7 @@ def _energies(affinity: np.ndarray) -> np.ndarray:
 
 
 def _spectral_radius(affinity: np.ndarray, tolerance: float = 1e-12, steps: int = 1000) -> float:
-    """Largest eigenvalue of a symmetric matrix without negative entries, by power iteration."""
+    """Largest eigenvalue of a symmetric matrix with non-negative entries, by power iteration."""
     vector = np.ones(len(affinity))
     radius = 0.0
     for _ in range(steps):

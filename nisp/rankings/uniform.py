@@ -1,4 +1,4 @@
-"""Every final response counts alike: what NISP's weights are compared with."""
+"""All final responses are equally important: the comparison for NISP's ranking."""
 
 import torch
 from torch import Tensor

@@ -1,7 +1,7 @@
-"""Activations: the score times the function's Lipschitz constant, which is 1 for ReLU and most of its kin.
+"""Activations: the score times the function's Lipschitz constant, which is 1 for ReLU and most similar functions.
 
-The constants are the greatest |f'|, rounded up in the fourth decimal. They are kept, although a constant common to a
-whole layer changes no ranking, because a skip that runs beside the activation does not have it.
+The constants are the largest |f'|, rounded up in the fourth decimal. A constant that is common to a whole layer changes
+no ranking within it, but a skip that runs beside the activation does not have the constant, so it matters.
 """
 
 import math
@@ -54,7 +54,7 @@ def _prelu(input: Tensor, weight: Tensor) -> Adjoint:
 for _function in (
     torch.exp, Tensor.exp, torch.log, Tensor.log, torch.sqrt, Tensor.sqrt, torch.rsqrt, Tensor.rsqrt, torch.square,
     Tensor.square, torch.pow, Tensor.pow, Tensor.__pow__, torch.reciprocal, Tensor.reciprocal, torch.log1p,
-    # reductions, of which each element reaches one output:
+    # reductions in which every element reaches one output:
     torch.norm, Tensor.norm, torch.linalg.norm, torch.linalg.vector_norm, torch.var, Tensor.var, torch.std, Tensor.std,
 ):  # fmt: skip
     rule(_function)(pointwise(_function))

@@ -1,7 +1,7 @@
-"""Attention, as the products and the softmax it is made of.
+"""Attention, composed of products and a softmax.
 
-Scores reach the values by the measured attention weights. Queries and keys get what the weights can change, by the
-bounds of softmax and of products at the example: |d(P V)| <= P |dV| + |dP| |V|.
+Scores reach the values through the measured attention weights P. Queries and keys get scores through the change of P,
+by the bounds of softmax and of products, measured on the example: |d(P V)| <= P |dV| + |dP| |V|.
 """
 
 import math
@@ -34,7 +34,7 @@ def _attention(
 def _weights(
     query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool = False, scale: float | None = None
 ) -> Tensor:
-    """Softmax(Q K^T / sqrt(d) + mask); a Boolean mask says which positions take part."""
+    """Softmax(Q K^T / sqrt(d) + mask); a Boolean mask is True for positions that take part."""
     logits = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.size(-1)) if scale is None else scale)
     if is_causal:
         mask = torch.ones(logits.shape[-2:], dtype=torch.bool, device=query.device).tril()
@@ -82,7 +82,7 @@ def _multi_head(
         for x, w, b in zip((query, key, value), weights, biases, strict=True)
     )
     if attn_mask is not None:
-        # As an argument of this function, a Boolean mask says which positions do not take part.
+        # In this function's arguments, a Boolean mask is True for positions that do not take part.
         attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask
         attn_mask = attn_mask.unflatten(0, (-1, num_heads)) if attn_mask.dim() == 3 else attn_mask
     shares = _weights(queries, keys, attn_mask)

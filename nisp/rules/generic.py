@@ -1,4 +1,4 @@
-"""Rules that fit many functions: each takes a torch function and makes its rule."""
+"""Generic rules: each function here makes the rule of a given torch function."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from nisp.absolute import Adjoint, Response, Rule, hollow, mapped, measured, res
 
 
 class _Slot:
-    """The place of the response number ``index`` among a function's arguments."""
+    """Placeholder for response number ``index`` in a function's arguments."""
 
     def __init__(self, index: int) -> None:
         self.index = index
 
 
 def as_is(func: Callable[..., Any]) -> Rule:
-    """A function that is linear with coefficients that are not negative: its own transpose."""
+    """A function that is linear with non-negative coefficients: its adjoint is its own transpose."""
 
     def absolute(*args: Any, **kwargs: Any) -> Adjoint:
         shapes = [hollow(response) for response in responses_in((args, kwargs))]
@@ -32,9 +32,9 @@ def as_is(func: Callable[..., Any]) -> Rule:
 
 
 def bilinear(func: Callable[..., Any]) -> Rule:
-    """A function linear in each of its tensors, such as a product: each gets the others' measured magnitudes.
+    """A function that is linear in each of its tensors, like a product: each gets the others' measured magnitudes.
 
-    |d(xy)| <= |y| |dx| + |x| |dy| at the responses to the example; a constant only has its magnitude.
+    |d(xy)| <= |y| |dx| + |x| |dy| at the responses to the example; of a constant, only the magnitude counts.
     """
 
     def absolute(*args: Any, **kwargs: Any) -> Adjoint:
@@ -53,9 +53,9 @@ def bilinear(func: Callable[..., Any]) -> Rule:
 
 
 def pointwise(func: Callable[..., Any]) -> Rule:
-    """A function in which an input's element reaches one element of the output: its measured |derivative|.
+    """A function in which every input element reaches one output element: its measured |derivative|.
 
-    Where tensors are broadcast, each is spread out first, so that derivatives of either sign do not cancel.
+    Broadcast tensors are expanded first, so that derivatives of opposite sign do not cancel.
     """
 
     def absolute(*args: Any, **kwargs: Any) -> Adjoint:
@@ -76,7 +76,7 @@ def pointwise(func: Callable[..., Any]) -> Rule:
 
 
 def lipschitz(constant: float) -> Rule:
-    """A function of single elements, |f(x) - f(y)| <= constant |x - y| everywhere; other arguments only set it up."""
+    """An elementwise function, |f(x) - f(y)| <= constant |x - y| everywhere; further arguments get no score."""
 
     def absolute(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint:
         others = [None] * len(responses_in((args, kwargs)))
@@ -89,7 +89,7 @@ def lipschitz(constant: float) -> Rule:
 def transpose(
     func: Callable[..., Any], call: Any, leaves: Sequence[Tensor], scores: Sequence[Tensor | None]
 ) -> Sequence[Tensor | None]:
-    """The transposed Jacobian of a call at ``leaves``, times the scores of its outputs."""
+    """The transposed Jacobian of a call, at ``leaves``, times the scores of its outputs."""
     args, kwargs = _filled(call, leaves)
     with torch.enable_grad():
         values = func(*args, **kwargs)
@@ -103,7 +103,7 @@ def _magnitude(tensor: Tensor) -> Tensor:
 
 
 def _emptied(args: Any, kwargs: Any) -> Any:
-    """Arguments with a slot in place of each response, so that its values are not kept alive."""
+    """Arguments with a slot in place of every response, so that its values are not kept in memory."""
     count = iter(range(10**6))
     return mapped((args, kwargs), lambda t: _Slot(next(count)) if isinstance(t, Response) else t)
 

@@ -1,12 +1,12 @@
 """Normalisation.
 
-Batch norm in inference divides by constants: |gamma| / sqrt(var + eps) per channel. The others divide by what they
-measure in the response itself. Their bound is the absolute Jacobian at the responses to the example, term by term: for
-y = gamma (x - mean) / sigma over n elements,
+Batch norm in inference multiplies by constants: |gamma| / sqrt(var + eps) per channel. The other norms divide by
+statistics of the response itself. Their bound is the absolute Jacobian at the responses to the example, term by term:
+for y = gamma (x - mean) / sigma over n elements,
 
-    |dy_i| <= |gamma_i| / sigma * sum_j (|delta_ij - 1/n| + |z_i| |z_j| / n) |dx_j|,    z = (x - mean) / sigma,
+    |dy_i| <= |gamma_i| / sigma * sum_j (|delta_ij - 1/n| + |z_i| |z_j| / n) |dx_j|,    z = (x - mean) / sigma.
 
-the first term being the subtraction of the mean, the second the change of the divisor.
+The first term is the subtraction of the mean, the second the change of the divisor.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def _batch_norm(
     *args: Any,
 ) -> Adjoint:
     if running_var is None or training:
-        raise UserError("NISP needs batch norms that have running statistics")
+        raise UserError("NISP needs batch norms with running statistics")
     gain = _batch_norm_gain(running_var, weight, eps)
     return lambda score: [score * gain.reshape(1, -1, *[1] * (score.dim() - 2))]
 
@@ -51,7 +51,7 @@ def _torch_batch_norm(
     eps: float,
     cudnn_enabled: bool,
 ) -> Adjoint:
-    """The same function, with its arguments in another order."""
+    """The same function with its arguments in another order."""
     return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
@@ -133,7 +133,7 @@ def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, 
 
 @rule(F.local_response_norm)
 def _local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Adjoint:
-    """Identity: dividing by (k + ...)^beta shrinks for k >= 1; neighbours' part in the divisor is left out."""
+    """Identity: for k >= 1, dividing by (k + ...)^beta only shrinks; the neighbours in the divisor are ignored."""
     if k < 1:
         raise UserError(f"NISP has no rule for the operation local_response_norm with k={k}, below 1")
     return lipschitz(1)(input)
@@ -144,7 +144,7 @@ def _weighted(score: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _standardised(values: Tensor, eps: float, centred: bool) -> Any:
-    """Adjoint of dividing by the deviation (``centred``) or the root mean square over the last dimension."""
+    """Adjoint of dividing by the standard deviation (``centred``) or the root mean square over the last dimension."""
     n = values.shape[-1]
     mean = values.mean(-1, keepdim=True) if centred else 0
     centre = values - mean

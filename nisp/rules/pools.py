@@ -1,6 +1,6 @@
-"""Maxima: |max x - max y| <= sum |x - y| over the window, so that each input gets the score of every window it is in.
+"""Maxima: |max x - max y| <= sum |x - y| over the window, so every input gets the scores of all windows it is in.
 
-Average pools are linear with coefficients that are not negative, and run as they are (`nisp.rules.shapes`).
+Average pools are linear with non-negative coefficients, and run unchanged (`nisp.rules.shapes`).
 """
 
 from typing import Any
@@ -55,7 +55,7 @@ def _adaptive_max_pool(input: Tensor, output_size: Any, return_indices: bool = F
 
 
 def _windows(size: int, bins: int) -> Tensor:
-    """Which of ``size`` positions PyTorch's adaptive pooling puts in each of ``bins``: shape (bins, size), 0 or 1."""
+    """Which of ``size`` positions PyTorch's adaptive pooling puts into which bin: shape (bins, size), 0 or 1."""
     matrix = torch.zeros(bins, size)
     for index in range(bins):
         matrix[index, index * size // bins : -(-(index + 1) * size // bins)] = 1
@@ -70,5 +70,5 @@ def _amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Adjoint:
 @rule(torch.max, Tensor.max)
 def _max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Adjoint:
     if isinstance(dim, Tensor):
-        raise UserError("NISP has no rule for the larger of two responses by max: use torch.maximum")
+        raise UserError("NISP has no rule for max of two responses: use torch.maximum")
     return as_is(torch.sum)(input, dim, keepdim)

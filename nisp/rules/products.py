@@ -1,8 +1,8 @@
 """Sums, products and quotients of responses, of constants, and of both.
 
 A sum passes its score to every branch. A product of two responses, such as a squeeze-and-excitation gate, gives each
-factor the score times the other's magnitude, measured on the example: |d(xy)| <= |y| |dx| + |x| |dy|. The gate's own
-layers are thus scored for how far the gate moves what it gates.
+factor the score times the other's magnitude, measured on the example: |d(xy)| <= |y| |dx| + |x| |dy|. So the layers
+of a gate are scored by how much the gate changes the response that it multiplies.
 """
 
 import math
@@ -28,7 +28,7 @@ for _function in _matrix_products:
     Tensor.sub_, Tensor.__sub__, Tensor.__isub__, Tensor.__rsub__, torch.maximum, torch.minimum, Tensor.maximum,
 )  # fmt: skip
 def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoint:
-    """Every summand gets the score; so do two tensors of which the larger is taken."""
+    """Every summand gets the score; so do both tensors of a maximum or minimum."""
     shapes = [(term.shape, factor) for term, factor in ((input, 1), (other, abs(alpha))) if isinstance(term, Response)]
 
     def adjoint(score: Tensor) -> list[Tensor]:
@@ -50,7 +50,7 @@ def _product(input: Any, other: Any, out: None = None) -> Adjoint:
 
 
 def _mean_magnitude(input: Any, other: Any, out: None = None) -> float:
-    """Of the factors that are constant, such as a layer scale."""
+    """Mean magnitude of the constant factors, such as a layer scale."""
     constants = [factor for factor in (input, other) if not isinstance(factor, Response)]
     return math.prod(float(abs(f).mean()) if isinstance(f, Tensor) else abs(f) for f in constants)
 

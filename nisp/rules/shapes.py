@@ -1,4 +1,4 @@
-"""Functions that run as they are: moving, copying, adding up and averaging elements; and those that yield constants."""
+"""Functions that run unchanged (moving, copying, summing, averaging elements), and functions that give constants."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ rule(
 
 @rule(Tensor.view_as, Tensor.reshape_as, Tensor.expand_as)
 def _like(input: Tensor, other: Tensor) -> Adjoint:
-    """The second tensor gives its shape only."""
+    """Only the shape of the second tensor is used."""
     back = as_is(Tensor.expand if other.dim() > input.dim() or other.numel() != input.numel() else Tensor.reshape)(
         input, other.shape
     )
@@ -52,7 +52,7 @@ def _interpolate(
 ) -> Adjoint:
     if mode != "bicubic":
         return as_is(F.interpolate)(input, size, scale_factor, mode, *args, **kwargs)
-    # Some of its weights are negative; it is separable, so that one matrix for each axis has them all.
+    # Some bicubic weights are negative. It is separable, so one matrix per axis has all weights.
     matrices = []
     for axis in (0, 1):
         onto = None if size is None else (size if isinstance(size, int) else size[axis], 1)

@@ -1,8 +1,8 @@
 """Layers with weights: |W x - W y| <= |W| |x - y|. The bias drops out.
 
-Each adjoint is the transposed layer with |W|, computed outright, in the network's own precision. A weight that is
-itself a response (dynamic convolution) shares the change as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the
-measured responses.
+The adjoint is the transposed layer with |W|, computed directly, in the network's own precision. A weight that is itself
+a response (dynamic convolution) gets a score as in a product: |d(Wx)| <= |W| |dx| + |dW| |x|, at the measured
+responses.
 """
 
 import itertools
@@ -19,10 +19,10 @@ from nisp.rules.generic import bilinear
 
 
 def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """``multiply(score, |W|)`` in the precision of the weight, at least float32; the scores themselves are float64.
+    """``multiply(score, |W|)`` in the precision of the weight, at least float32; scores go in and out as float64.
 
-    For float32, which is several times faster, scores are divided by a power of two so that the largest is about 1. As
-    nothing cancels in sums of what is not negative, the relative error stays near 1e-6.
+    For float32, which is several times faster, scores are divided by a power of two so that the largest is about 1.
+    Nothing cancels in sums of non-negative values, so the relative error stays near 1e-6.
     """
     size = measured(weight).abs()
     if weight.dtype == torch.float64:
@@ -127,7 +127,7 @@ def scattered(
 ) -> Tensor:
     """Transpose of a sliding window: each position of ``shape`` (n, c, ...) gets the scores of the windows it is in.
 
-    weight, shape (c * m, ...) or (1, ...): what a window's positions count. One pass for each of them is much faster
+    ``weight``, shape (c * m, ...) or (1, ...), weighs the positions of a window. One pass per position is much faster
     than a convolution with as many groups as channels.
     """
     dilation = dilation or [1] * len(stride)
@@ -141,7 +141,7 @@ def scattered(
             slice(t * d, t * d + s * (o - 1) + 1, s) for t, d, s, o in zip(tap, dilation, stride, outputs, strict=True)
         ]
         part = score * weight[:, *tap].reshape(1, -1, *[1] * len(kernel))
-        if part.shape[1] != channels:  # several outputs a channel
+        if part.shape[1] != channels:  # several outputs per channel
             part = part.unflatten(1, (channels, -1)).sum(2)
         total[..., *places] += part
     inner: Any = [slice(p, p + n) for p, n in zip(padding, shape[2:], strict=True)]

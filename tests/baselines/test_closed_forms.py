@@ -133,7 +133,7 @@ def test_maps_of_tokens_are_a_channels_values_at_all_of_them(digits):
 
 
 class Normed(nn.Module):
-    """A stem that parts of a convolution read, both behind a batch norm."""
+    """A stem that a grouped convolution reads, both behind a batch norm."""
 
     def __init__(self, affine=True):
         super().__init__()

@@ -4,6 +4,7 @@ import itertools
 
 import torch
 
+import nisp.rules  # noqa: F401  fills the table of rules
 from nisp.absolute import Pass, Response, hollow
 from nisp.signals import Signal
 

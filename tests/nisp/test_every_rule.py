@@ -31,7 +31,7 @@ def named(value):
 
 @pytest.fixture
 def rule_of(monkeypatch):
-    """Checks that the rule of a function was asked for, by whatever name."""
+    """Checks that the rule of a function was asked for, under any name."""
     asked = []
     plain = Response.__torch_function__.__func__
 

@@ -74,7 +74,7 @@ def test_nisp_mag_gives_all_positions_of_a_flattened_channel_the_channels_weight
 def test_nisp_mag_refuses_final_responses_that_no_layer_writes():
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
     given = given_of(model, torch.randn(5, 6), "2")
-    with pytest.raises(UserError, match="all that 0 reads"):
+    with pytest.raises(UserError, match="cannot rank all inputs of 0:"):
         score("nisp_mag", Problem(model, given.groups, given.keep, given.images, given.labels, "0", 0))
 
 
@@ -100,7 +100,7 @@ def partly():
 
 
 def test_nisp_mag_refuses_final_responses_of_which_some_are_written_by_no_layer():
-    with pytest.raises(UserError, match="all that classifier reads"):
+    with pytest.raises(UserError, match="cannot rank all inputs of classifier:"):
         score("nisp_mag", partly())
 
 
@@ -137,11 +137,11 @@ def test_lbl_of_a_flattened_map_averages_its_positions(digits):
 
 
 def test_lbl_does_not_depend_on_the_batches(digits):
-    from nisp.readings import readings
+    from nisp.layer_inputs import layer_inputs
 
     net = build("plain", 4)
     given, _ = problem(net, digits)
-    one, many = (readings(net, given.groups, given.images, torch.clone, batch) for batch in (64, 7))
+    one, many = (layer_inputs(net, given.groups, given.images, torch.clone, batch) for batch in (64, 7))
     for name, parts in one.items():
         torch.testing.assert_close(torch.cat(many[name]), parts[0], rtol=1e-4, atol=1e-4)
 

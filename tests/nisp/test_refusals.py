@@ -41,6 +41,6 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_arguments_without_a_rule_are_refused(name):
-    call, x, told = CALLS[name]
-    with pytest.raises(UserError, match=told):
+    call, x, message = CALLS[name]
+    with pytest.raises(UserError, match=message):
         pulled_back(call, [x], torch.ones_like(x))

@@ -202,7 +202,7 @@ def writing_below_a_used_view(x):
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         (lambda x: torch.cumsum(x, 1), "cumsum"),
         (lambda x: x.sort(1).values, "sort"),
@@ -219,8 +219,8 @@ def writing_below_a_used_view(x):
         (lambda x: x * torch.tensor([1.0, 2.0, float("nan")]), "scores of layer are not finite"),
     ],
 )
-def test_what_has_no_rule_is_refused_by_name(body, told):
-    with pytest.raises(UserError, match=told):
+def test_what_has_no_rule_is_refused_by_name(body, message):
+    with pytest.raises(UserError, match=message):
         nisp.scores(Odd(body), torch.randn(1, 4), frl_scores=torch.ones(3))
 
 
@@ -234,7 +234,7 @@ def test_in_place_functions_that_pass_scores_on_as_they_are_may_write_a_part_tha
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({}, "either frl_scores, or calibration"),
         ({"frl_scores": torch.ones(3), "calibration": torch.ones(3, 4)}, "either frl_scores, or calibration"),
@@ -242,8 +242,8 @@ def test_in_place_functions_that_pass_scores_on_as_they_are_may_write_a_part_tha
         ({"frl_scores": torch.ones(3), "classifier": "head"}, "'head' is not a convolution or linear layer"),
     ],
 )
-def test_mistakes_are_told_in_one_sentence(options, told):
-    with pytest.raises(UserError, match=told):
+def test_mistakes_are_reported_in_one_sentence(options, message):
+    with pytest.raises(UserError, match=message):
         nisp.scores(Odd(torch.relu), torch.randn(1, 4), **options)
 
 

@@ -1,4 +1,4 @@
-"""Following channels through a network, to learn which slices of which weights belong to one channel."""
+"""Following channels through a network, to find the slices of weights that belong to one channel."""
 
 from nisp.pruning.channels.follow import follow
 from nisp.pruning.channels.passes import ChannelPass, Unfit

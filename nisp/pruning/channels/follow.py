@@ -1,4 +1,4 @@
-"""Finding a network's channels: a first pass, then trials with some channels removed, until what is left fits."""
+"""Finding a network's channels: a first pass, then trial removals, fixing channels until the trials pass."""
 
 import numpy as np
 from torch import Tensor, nn
@@ -6,13 +6,14 @@ from torch import Tensor, nn
 from nisp.pruning.channels.passes import ChannelPass, Unfit
 
 SHARES = (0.5, 0.3)
-"""Shares of the removable channels that go in the trials that must pass."""
+"""Shares of the removable channels that the trials remove; all trials must pass."""
 
 
 def follow(model: nn.Module, example: Tensor) -> ChannelPass:
-    """The first pass, with all channels fixed that trials found to be counted on.
+    """The first pass, in which all channels are fixed that a trial could not remove.
 
-    ``model`` must be in eval mode; ``example`` is one input. Unfit if it cannot be followed, or no end is found.
+    ``model`` must be in eval mode; ``example`` is one input. Unfit if the network cannot be followed, or if a trial
+    fails and no more channels can be fixed.
     """
     first = ChannelPass(model)
     first.run(model, example)
@@ -31,7 +32,7 @@ def follow(model: nn.Module, example: Tensor) -> ChannelPass:
 
 
 def _some(first: ChannelPass, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Id -> is it left, when a share of the removable channels of each weight goes, but not all of any."""
+    """Bool per id, True if it is left: about ``share`` of the removable channels go, never all inputs of a weight."""
     left = ~first.movable | (rng.random(len(first.movable)) > share)
     for ids in first.reads.values():
         if not left[first.labels[ids]].any():

@@ -1,4 +1,4 @@
-"""Tensors of channel ids, kept small: what is the same along a dimension is stored once, with stride 0."""
+"""Tensors of channel ids, kept small: ids that are equal along a dimension are stored once, with stride 0."""
 
 import contextlib
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from torch import Tensor
 
 
 class Ids(torch.Tensor):
-    """Stands for an activation of the same shape; entries are channel ids; operations follow the rules."""
+    """Stands for an activation of the same shape; entries are channel ids; operations apply the channel rules."""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Hand the operation to the pass that is running."""
+        """Pass the operation on to the running pass."""
         with torch._C.DisableTorchFunctionSubclass():
             return _RUNNING[-1].apply(func, args, kwargs or {})
 
@@ -23,7 +23,7 @@ class Follows(Protocol):
     """A pass on channel ids."""
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What becomes of an operation."""
+        """The result of an operation."""
 
 
 _RUNNING: list[Follows] = []
@@ -40,7 +40,7 @@ def following(channel_pass: Follows) -> Iterator[None]:
 
 
 def wrapped(ids: Any) -> Any:
-    """A tensor of ids as one that stands for an activation."""
+    """A tensor as `Ids`; anything else unchanged."""
     return ids.as_subclass(Ids) if isinstance(ids, Tensor) and not isinstance(ids, Ids) else ids
 
 
@@ -50,7 +50,7 @@ def fixed_ids(shape: Any, device: torch.device) -> Tensor:
 
 
 def compressed(ids: Tensor) -> Tensor:
-    """The same ids with every dimension of stride 0 cut to length 1."""
+    """The same ids, with every dimension of stride 0 cut to length 1."""
     for dim in range(ids.dim()):
         if ids.stride(dim) == 0 and ids.size(dim) > 1:
             ids = ids.narrow(dim, 0, 1)
@@ -58,7 +58,7 @@ def compressed(ids: Tensor) -> Tensor:
 
 
 def unique(ids: Tensor) -> np.ndarray:
-    """The different ids."""
+    """The distinct ids."""
     return compressed(ids).unique().cpu().numpy()
 
 

@@ -1,4 +1,4 @@
-"""What a network calls its tensors, and where it keeps the sizes that it splits activations into."""
+"""Names of a network's tensors, and the attributes that hold the sizes that it splits activations into."""
 
 from collections import defaultdict
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from torch import Tensor, nn
 
 WeightAxis = tuple[str, int]
-"""A parameter's or buffer's name, and one of its dimensions."""
+"""Name of a parameter or buffer, and one of its dimensions."""
 
 Holder = tuple[str, str]
-"""A module's name, and that of its attribute that holds sizes."""
+"""Name of a module, and name of its attribute that holds sizes."""
 
 
 class Names:
-    """Parameters, buffers and sizes of one network by identity.
+    """Parameters, buffers and sizes of one network, by identity.
 
-    twins   name of a tensor -> all of its names, where modules share it
+    twins   name of a tensor -> all of its names; several where modules share it
     owners  any name of a tensor -> the module that it belongs to
     """
 
@@ -33,16 +33,16 @@ class Names:
         self._holders = _holders_of_sizes(model)
 
     def of(self, tensor: Any) -> str | None:
-        """A parameter's or buffer's name."""
+        """Name of a parameter or buffer; None for anything else."""
         return self._names.get(id(tensor))
 
     def weights(self) -> set[str]:
-        """Weights of convolution and linear layers."""
+        """Names of the weights of convolution and linear layers."""
         kinds = (nn.Linear, nn.modules.conv._ConvNd)
         return {name for name in self.twins if isinstance(self.owners[name], kinds) and name.endswith("weight")}
 
     def axis_of(self, tensor: Tensor, dim: int) -> WeightAxis | None:
-        """Which dimension of which parameter ``dim`` of ``tensor`` is, if it is one or a view with the same order."""
+        """The parameter dimension behind ``dim`` of ``tensor``, if that is a parameter or a view in the same order."""
         source = tensor if self.of(tensor) else tensor._base
         name = self.of(source)
         if source is None or name is None:
@@ -53,12 +53,12 @@ class Names:
         return name, theirs[ours.index(dim % tensor.dim())]
 
     def holder_of(self, sizes: Any) -> Holder | None:
-        """The attribute that holds these very sizes."""
+        """The attribute that holds this sizes object, or None."""
         return self._holders.get(id(sizes))
 
 
 def _holders_of_sizes(model: nn.Module) -> dict[int, Holder]:
-    """Identity of each sequence of whole numbers that just one attribute of one module holds -> where."""
+    """Identity of each sequence of integers that exactly one attribute of one module holds -> that attribute."""
     found: dict[int, Holder] = {}
     shared = set()
     for name, module in model.named_modules():

@@ -1,14 +1,13 @@
 """A forward pass on channel ids instead of numbers.
 
-Each entry of an activation is replaced by the id of the channel that its value belongs to. A convolution or linear
-layer gives each of its outputs a new id; an operation that moves values (reshape, concat, channel shuffle, windows)
-moves their ids; adding or multiplying two activations *ties* the ids that meet; and the ids that a layer reads tell
-which columns of its weight go with a channel. So the network's own code is the graph, and no architecture is known by
-name.
+Each value of an activation is replaced by the id of the channel that it belongs to. A convolution or linear layer gives
+each of its outputs a new id. An operation that moves values (reshape, concat, channel shuffle, windows) moves their
+ids. Adding or multiplying two activations *ties* the ids that meet. The ids that a layer reads show which columns of
+its weight belong to a channel. So the network's own code is the graph, and no architecture is known by name.
 
-A channel is *fixed*, never to be removed, where removing it would change what is left of the network: the network's
-outputs, channels that a norm or a sum mixes without weights, and all that an operation without a rule reads. Such an
-operation costs prunable channels, never correctness.
+A channel is *fixed*, never to be removed, if removing it would change the rest of the network: the network's outputs,
+channels that a norm or a sum mixes without weights, and everything that an operation without a rule reads. An operation
+without a rule costs prunable channels, never correctness.
 """
 
 import contextlib
@@ -28,29 +27,29 @@ from nisp.pruning.channels.names import Holder, Names, WeightAxis
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
 
 FIXED = 0
-"""The id of values that no removable channel wrote."""
+"""The id of values that belong to no removable channel."""
 
 _SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AssertionError)
-"""What a network raises where shapes do not fit."""
+"""Errors that a network may raise if shapes do not fit."""
 
 
 class Unfit(Exception):
-    """Pruned shapes do not go through an operation of the network; the channels in question have been fixed."""
+    """An operation of the network does not accept the pruned shapes; the channels in question have been fixed."""
 
 
 class ChannelPass:
     """One pass on ids. Without ``kept`` it is the first, which finds ties and cuts.
 
-    With ``kept`` (for each id of the pass ``first``: is it left?) only what is left flows, and the pass checks that
-    each layer still reads just what is left of its inputs: so a reshape or slice that counts on the old number of
-    channels is found out. What is left of a weight, in the order in which it is now read, is put into ``cuts``.
+    With ``kept`` (bool per id of the pass ``first``: is it left?) only the ids that are left flow, and the pass checks
+    that each layer still reads exactly what is left of its inputs. This detects a reshape or slice that relies on the
+    old number of channels. ``cuts`` gets the indices left of each weight, in the order in which it is now read.
 
-    reads    cut -> id of each index along it
-    labels   id -> what it is tied to: ids of one label go together
+    reads    cut (a weight and its dimension) -> id of each index along it
+    labels   id -> label; ids with the same label are tied, and removed together
     movable  label -> whether it may be removed
-    sizes    where a module holds sizes of parts -> what is left of them
+    sizes    module attribute that holds sizes to split into -> the sizes left
     """
 
     def __init__(self, model: nn.Module, first: "ChannelPass | None" = None, kept: np.ndarray | None = None) -> None:
@@ -74,7 +73,7 @@ class ChannelPass:
     def run(self, model: nn.Module, example: Tensor) -> None:
         """Send ids through ``model``, which must be in eval mode; its outputs become fixed.
 
-        Layers that do not run there (auxiliary heads) are looked for as the model's own forward runs in training mode.
+        If some layers do not run then (auxiliary heads), the model's own forward runs again in training mode.
         """
         self._forward(model, example)
         if self.first is not None:
@@ -104,13 +103,13 @@ class ChannelPass:
                 self.fix(unique(leaf.as_subclass(Tensor)), "is an output of the network")
 
     def _settle(self) -> None:
-        """Label ids that are tied alike, and note which labels may be removed."""
+        """Give tied ids the same label, and note which labels may be removed."""
         self.labels = _components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The rule of one operation."""
+        """Apply the rule of one operation."""
         body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
@@ -124,17 +123,17 @@ class ChannelPass:
         return (body or opaque)(self, func, *args, **kwargs)
 
     def _blame(self) -> None:
-        """Fix what met at the operation that failed, and, if it deals channels out, wherever that line of code does.
+        """Fix the channels at the operation that failed; if it reshapes or splits, at every call from that code line.
 
-        If all of that is fixed already, go back to the last operation that read anything else.
+        If all of these are fixed already, go back to the last operation that read any other channel.
         """
         assert self.first is not None
         for func, (site, met) in reversed(list(zip(self.trail, self.first.operations, strict=False))):
             alike = [ids for place, ids in self.first.operations if place == site] if site else [met]
-            self.fix(np.concatenate(alike), f"is counted on by {resolve_name(func)}")
+            self.fix(np.concatenate(alike), f"is relied on by {resolve_name(func)}")
 
     def fix(self, ids: np.ndarray, reason: str) -> None:
-        """No channel of ``ids`` is ever removed. Unfit in a later pass, if that is news."""
+        """Never remove a channel of ``ids``. In a later pass, Unfit if any of them was removable until now."""
         if self.first is None:
             self.reasons.update(dict.fromkeys(ids[ids != FIXED].tolist(), reason))
             return
@@ -146,7 +145,7 @@ class ChannelPass:
             raise Unfit(reason)
 
     def tie(self, one: np.ndarray, other: np.ndarray) -> None:
-        """Channels of ``one`` go only together with those at the same places of ``other``."""
+        """Channels of ``one`` are only removed together with those at the same places of ``other``."""
         if len(one) != len(other):
             raise ValueError(f"{len(one)} channels meet {len(other)}")
         apart = one != other
@@ -160,7 +159,7 @@ class ChannelPass:
             self.fix(np.concatenate([one[foreign], other[foreign]]), "meets other channels once pruned")
 
     def column(self, ids: Tensor, dim: int) -> np.ndarray:
-        """The id of each index along ``dim``; where it differs between the other positions, fixed."""
+        """The id of each index along ``dim``; an index with several ids gets FIXED, and these ids become fixed."""
         small = compressed(ids).movedim(dim, -1)
         rows = small.expand(*small.shape[:-1], ids.size(dim)).reshape(-1, ids.size(dim)).cpu().numpy()
         mixed = (rows != rows[0]).any(0)
@@ -169,13 +168,13 @@ class ChannelPass:
         return np.where(mixed, FIXED, rows[0])
 
     def mixes_positions(self, cut: WeightAxis, ids: Tensor, dim: int) -> bool:
-        """Whether a layer that reads along ``dim`` finds one channel there, while the channels lie along another."""
+        """Whether a layer that reads along ``dim`` mixes positions only, as channels lie along another dimension."""
         if self.first is not None:
             return cut not in self.first.reads
         return not varies(ids, dim) and any(varies(ids, d) for d in range(ids.dim()))
 
     def write(self, weight: str, count: int) -> np.ndarray:
-        """Ids of a layer's outputs: new ones, or in a pass on what is left, those that are left."""
+        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass."""
         cut = (weight, 0)
         if self.first is not None:
             before = self.first.reads[cut]
@@ -188,7 +187,7 @@ class ChannelPass:
         return self.reads[cut]
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
-        """The indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
+        """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
         if self.first is None:
             if cut in self.reads:
                 self.tie(self.reads[cut], ids)
@@ -198,30 +197,30 @@ class ChannelPass:
         before = self.first.reads[cut]
         left = np.flatnonzero(self._kept(before))
         places = _matched(ids, before[left])
-        if places is None:  # a layer that runs twice reads channels that are tied, not the same
+        if places is None:  # a layer that runs twice reads channels that are tied, but not the same
             places = _matched(self.labels[ids], self.labels[before[left]])
         if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
-            self.fix(np.concatenate([before, ids]), f"would be read otherwise by {cut[0]} once pruned")
+            self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
 
     def meet(self, ids: Tensor, tensor: Tensor) -> Tensor:
-        """An activation times or plus a tensor that does not depend on the input; slices it if it is a parameter."""
+        """An activation times or plus a constant tensor; if that is a parameter, it is cut with the channels."""
         aligned = tensor.dim() <= ids.dim() and all(
             tensor.size(d) in (1, ids.size(d)) or self._known(tensor, d) for d in range(-tensor.dim(), 0)
         )
         if not aligned:
-            self.fix(unique(ids), "is spread over a tensor of other shape")
+            self.fix(unique(ids), "is broadcast to a tensor of another shape")
             return fixed_ids(torch.broadcast_shapes(ids.shape, tensor.shape), ids.device)
         for d in range(-tensor.dim(), 0):
             if tensor.size(d) > 1 and (self._known(tensor, d) or varies(ids, d)):
                 cut = self.names.axis_of(tensor, d)
                 if cut is None:
-                    self.fix(self.column(ids, d), "meets a tensor that is no parameter")
+                    self.fix(self.column(ids, d), "meets a tensor that is not a parameter")
                 else:
                     self.read(cut, self.column(ids, d))
         return ids
 
     def sizes_left(self, sizes: list[int] | tuple[int, ...], ids: Tensor, dim: int) -> list[int]:
-        """The ``sizes`` that channels are split into; where a module's attribute holds them, what is left of them."""
+        """The ``sizes`` of a split; in a later pass what is left of them, if a module's attribute holds them."""
         holder = self.names.holder_of(sizes)
         if holder is None or (self.first is None and not varies(ids, dim)):
             return list(sizes)
@@ -235,7 +234,7 @@ class ChannelPass:
         return list(sizes)
 
     def _known(self, tensor: Tensor, dim: int) -> bool:
-        """Whether the first pass found ``dim`` of a tensor to go along with channels."""
+        """Whether, in the first pass, ``dim`` of this tensor was read along channels."""
         return self.first is not None and tensor.size(dim) > 1 and self.names.axis_of(tensor, dim) in self.first.reads
 
     def _kept(self, ids: np.ndarray) -> np.ndarray:
@@ -244,7 +243,7 @@ class ChannelPass:
 
 
 def _components(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Label of each of ``count`` nodes: those that ``pairs``, shape (m, 2), connect have the same, from 0 on.
+    """Labels 0, 1, ... of ``count`` nodes; nodes that ``pairs``, shape (m, 2), connect have the same label.
 
     Every node points to a smaller one of its component, or to itself; pointers are shortened until all point to the
     smallest (Shiloach and Vishkin 1982).
@@ -261,7 +260,7 @@ def _components(count: int, pairs: np.ndarray) -> np.ndarray:
 
 
 def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
-    """Where each of ``ids`` stands in ``before``, repeated ones in order; None if they are not the same."""
+    """Position of each of ``ids`` in ``before``, repeated ids in order; None if the two hold different ids."""
     ours, theirs = (np.argsort(each, kind="stable") for each in (ids, before))
     if not np.array_equal(ids[ours], before[theirs]):
         return None
@@ -271,7 +270,7 @@ def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
 
 
 def _site() -> tuple[str, int]:
-    """File and line of the network's code that calls the present operation."""
+    """File and line of the network's code that calls the current operation."""
     frame = sys._getframe(2)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_SKIPPED):
         frame = frame.f_back

@@ -1,4 +1,4 @@
-"""The table of rules: what each torch operation does to channel ids, and what happens where there is no rule."""
+"""The table of channel rules: what each torch operation does to channel ids, and what happens without a rule."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,15 +11,15 @@ from torch.utils._pytree import tree_flatten, tree_map
 from nisp.pruning.channels.ids import Ids, fixed_ids, unique
 
 Rule = Callable[..., Any]
-"""``rule(channels, function, *args, **kwargs)``: a pass, and an operation's arguments; `Ids` stand for activations."""
+"""``rule(channels, function, *args, **kwargs)``: the pass, the operation and its arguments; `Ids` are activations."""
 
 CHANNEL_RULES: dict[Any, Rule] = {}
 SHAPED: set[Rule] = set()
-"""Rules of operations that may count on a number of channels."""
+"""Rules of operations that may rely on a number of channels."""
 
 
 def rule(*functions: Any, shaped: bool = False) -> Callable[[Rule], Rule]:
-    """Register the decorated rule for each of ``functions``; ``shaped`` ones may count on a number of channels."""
+    """Register the decorated rule for each of ``functions``; ``shaped`` ones may rely on a number of channels."""
 
     def register(body: Rule) -> Rule:
         CHANNEL_RULES.update(dict.fromkeys(functions, body))
@@ -31,13 +31,13 @@ def rule(*functions: Any, shaped: bool = False) -> Callable[[Rule], Rule]:
 
 
 def named(names: str) -> list[Any]:
-    """All of torch's, Tensor's and torch.nn.functional's functions of these names."""
+    """All functions with these names in torch, Tensor and torch.nn.functional."""
     owners = (torch, Tensor, F)
     return [getattr(owner, name) for name in names.split() for owner in owners if hasattr(owner, name)]
 
 
 def opaque(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
-    """No rule: all channels that come in are fixed; the operation tells the shapes of what comes out."""
+    """No rule: all channels of the inputs become fixed; the operation itself gives the shapes of its outputs."""
     inputs = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, Ids)]
     for ids in inputs:
         channels.fix(unique(ids), f"is read by {getattr(func, '__name__', func)}")

@@ -1,4 +1,4 @@
-"""A network on disk without pickle: saved by its structure or by how it is built, and as graphs for other runtimes."""
+"""Networks on disk without pickle: by structure, by the function that builds them, or as graphs for other runtimes."""
 
 from nisp.pruning.saving.network import load, save
 

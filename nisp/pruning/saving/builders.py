@@ -1,7 +1,7 @@
-"""Building a network from an import path and plain arguments, as a file names them.
+"""Building a network from an import path and plain arguments that a file names.
 
-A file must not be able to run any code it likes: what is called must build networks in an allowed package, and must not
-be asked to load other weights, which might be pickled.
+A file must not be able to run arbitrary code: the function must build networks in an allowed package, and must not be
+asked to load other weights, which might be pickled.
 """
 
 import importlib
@@ -20,23 +20,23 @@ FACTORIES: dict[str, tuple[str, ...]] = {
     "torchvision": ("torchvision.models",),
     "timm": ("timm.models",),
 }
-"""The parts of ALLOWED that build networks: functions of others download, write or unpickle files."""
+"""The subpackages of ALLOWED that build networks: functions of others download, write or unpickle files."""
 PRIVATE = re.compile(r"(torchvision|timm)\..*\b_(?!factory$)")
-"""The modules among these that are about files."""
+"""Modules in these that handle files."""
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 LOADS_WEIGHTS = ("weights", "weights_backbone", "pretrained", "checkpoint_path")
 
 
 def build(factory: str, arguments: Mapping[str, Any], allowed: Sequence[str] = ALLOWED) -> nn.Module:
-    """The network that ``factory`` makes, with random weights.
+    """The network that ``factory`` builds, with random weights.
 
     factory    "package.module:function", such as "torchvision.models:resnet18"
     arguments  its keyword arguments
-    allowed    packages or modules; the function must be in one of them, and be defined in one of them. Of those in
-               ALLOWED, only the parts that build networks count
+    allowed    packages or modules; the function must be found and defined in them. In those of ALLOWED, it must be
+               defined in a subpackage that builds networks
 
-    Torch's random state does not change. UserError if the import path is malformed, not allowed or does not exist, and
-    if the function does not take the arguments or makes something else.
+    Torch's random state does not change. UserError if the import path is malformed, not allowed or does not exist, or
+    if the function does not take the arguments or does not return a network.
     """
     if not IMPORT_PATH.fullmatch(factory):
         raise UserError(f"'{factory}' is not an import path of the form package.module:function")

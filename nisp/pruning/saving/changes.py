@@ -1,7 +1,7 @@
-"""What pruning changed in a network, as data: finding it, and applying it to a newly built original.
+"""The changes that pruning made to a network, as data: finding them, and applying them to a newly built original.
 
-This covers the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors, whatever
-the layers are and however the network was pruned.
+These are the plain attributes of modules (out_channels, num_heads, normalized_shape, ...) and the tensors, for any
+kind of layer and any way of pruning.
 """
 
 from collections import defaultdict
@@ -18,9 +18,9 @@ Attributes = dict[str, dict[str, Any]]
 
 
 def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
-    """The plain attributes that have other values in ``pruned``, except ``training``.
+    """The plain attributes whose values differ in ``pruned``, except ``training``.
 
-    UserError if it does not have the same modules.
+    UserError if the two networks do not have the same modules.
     """
     before, after = dict(original.named_modules()), dict(pruned.named_modules())
     strange = [name for name in [*before, *after] if type(before.get(name)) is not type(after.get(name))]
@@ -50,7 +50,7 @@ def _tupled(value: Any) -> Any:
 
 
 def named_tensors(model: nn.Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:
-    """Parameters and buffers, including those that the state dict leaves out; tied ones once, or under every name."""
+    """Parameters and buffers, including those not in the state dict; tied ones once, or under every name."""
     yield from model.named_parameters(remove_duplicate=not every_name)
     yield from model.named_buffers(remove_duplicate=not every_name)
 
@@ -64,7 +64,7 @@ def _names(model: nn.Module) -> list[list[str]]:
 
 
 def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
-    """UserError that names ``what`` unless ``tensors`` has each of the network's, under at least one of its names."""
+    """UserError, which names ``what``, unless ``tensors`` are the network's, each under at least one of its names."""
     names = _names(model)
     unknown = sorted(tensors.keys() - {name for tied in names for name in tied})
     missing = [tied[0] for tied in names if not tensors.keys() & set(tied)]
@@ -76,7 +76,7 @@ def check_names(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -
 def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> None:
     """Set plain attributes that exist already, and nothing else, so that a file cannot replace code.
 
-    UserError that names ``what`` for any other attribute.
+    UserError, which names ``what``, for any other attribute.
     """
     modules = dict(model.named_modules())
     for name, values in attributes.items():
@@ -90,7 +90,7 @@ def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> No
 def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:
     """Replace the network's tensors by ``tensors``; tied ones stay tied if only one of their names is given.
 
-    UserError that names ``what`` if the names differ, or a tensor has the wrong kind or shape for its layer.
+    UserError, which names ``what``, if the names differ, or if a tensor has the wrong kind or shape for its layer.
     """
     check_names(model, tensors, what)
     for tied in _names(model):

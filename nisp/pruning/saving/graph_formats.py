@@ -1,4 +1,4 @@
-"""A network as a graph that runs without its Python code: torch.export's format, and ONNX."""
+"""Saving a network as a graph that runs without its Python code: torch.export's format and ONNX."""
 
 import copy
 import importlib.util
@@ -16,9 +16,9 @@ ONNX_PACKAGES = ("onnx", "onnxscript")
 
 
 def save_program(path: Path, model: nn.Module, example: Tensor) -> None:
-    """Write ``model`` in eval mode for ``torch.export.load(path)``, which unpickles: load such files of your own only.
+    """Write ``model`` in eval mode for ``torch.export.load(path)``, which unpickles: load only files that you trust.
 
-    The program takes any number of images of the ``example``'s size; shape (n, c, h, w).
+    The program takes any number of images of the size of ``example``, shape (n, c, h, w).
     """
     buffer = io.BytesIO()
     torch.export.save(_program(model, example), buffer)
@@ -29,7 +29,7 @@ def save_program(path: Path, model: nn.Module, example: Tensor) -> None:
 def save_onnx(path: Path, model: nn.Module, example: Tensor) -> None:
     """Write ``model`` in eval mode as one ONNX file with an input "images" and an output "logits".
 
-    It takes any number of images of the ``example``'s size; shape (n, c, h, w). UserError if packages are missing.
+    It takes any number of images of the size of ``example``, shape (n, c, h, w). UserError if packages are missing.
     """
     missing = [package for package in ONNX_PACKAGES if importlib.util.find_spec(package) is None]
     if missing:
@@ -43,7 +43,7 @@ def save_onnx(path: Path, model: nn.Module, example: Tensor) -> None:
 
 
 def _program(model: nn.Module, example: Tensor) -> ExportedProgram:
-    """The traced network; two images, because a batch of one would be taken for a constant."""
+    """The traced network; traced with two images, because a batch size of one would become a constant."""
     images = example[:1].expand(2, *example.shape[1:]).contiguous()
     with torch.no_grad():
         return torch.export.export(

@@ -1,7 +1,7 @@
 """Classes and functions by import path, "package.module:Name", and which of them a file may name.
 
-A file must not be able to run any code it likes. Classes must be network modules. Functions and classes are taken from
-where they are defined, never from where they were imported to, and nothing outside the allowed packages is imported.
+A file must not be able to run arbitrary code. Classes must be network modules. Functions and classes are taken from the
+module that defines them, never from one that imported them, and nothing outside the allowed packages is imported.
 """
 
 import importlib
@@ -16,15 +16,15 @@ from torch import nn
 from nisp.errors import UserError
 
 ALLOWED = ("torch.nn", "torchvision", "timm")
-"""Packages that are imported if a file names them."""
+"""Packages that may be imported if a file names them."""
 FUNCTIONS = {
     "torch.nn": ("torch.nn.functional", "torch.functional"),
     "torchvision": ("torchvision.ops",),
     "timm": ("timm.layers",),
 }
-"""The parts of ALLOWED whose functions compute with tensors: others download, write or unpickle files."""
+"""The subpackages of ALLOWED whose functions compute with tensors: others download, write or unpickle files."""
 TENSOR_FUNCTIONS = {"torch": torch._C._VariableFunctions, "torch._C._nn": torch._C._nn}
-"""How files name the places of torch's compiled functions, and these places."""
+"""Module name in a file -> where torch keeps its compiled functions of that name."""
 FILE_FUNCTIONS = ("from_file",)
 
 
@@ -34,7 +34,7 @@ def within(module: str, packages: Sequence[str]) -> bool:
 
 
 def narrowed(allowed: Sequence[str], parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The ``allowed`` packages, with those of ALLOWED replaced by the ``parts`` that are safe for the purpose."""
+    """The ``allowed`` packages, with those of ALLOWED replaced by their subpackages in ``parts``."""
     return tuple(part for package in allowed for part in parts.get(package, (package,)))
 
 
@@ -44,7 +44,7 @@ def path_of(thing: Any) -> str:
         for module, home in TENSOR_FUNCTIONS.items():
             if getattr(home, thing.__name__, None) == thing:
                 return f"{module}:{thing.__name__}"
-        raise UserError(f"the compiled function {thing.__name__} is none of torch's")
+        raise UserError(f"the compiled function {thing.__name__} is not one of torch's")
     path = _home(thing)
     if "<" in path:
         raise UserError(f"'{path}' is a lambda, or is defined inside a function, so it cannot be imported")
@@ -54,7 +54,7 @@ def path_of(thing: Any) -> str:
 def find_class(path: str, allowed: Sequence[str], kind: type = nn.Module) -> type:
     """The class at an import path. It must derive from ``kind`` and be defined there.
 
-    Its module must be in an ``allowed`` package, or be imported already and not be part of torch. UserError otherwise.
+    Its module must be in an ``allowed`` package, or be imported already and not belong to torch. UserError otherwise.
     """
     found = _look_up(path, allowed)
     if not (isinstance(found, type) and issubclass(found, kind) and _home(found) == path):
@@ -65,8 +65,9 @@ def find_class(path: str, allowed: Sequence[str], kind: type = nn.Module) -> typ
 def find_function(path: str, allowed: Sequence[str], modules: Collection[str]) -> Callable[..., Any]:
     """The function at an import path.
 
-    It must be a function of tensors in torch, be defined in an ``allowed`` package (of those in ALLOWED: in the parts
-    FUNCTIONS), or in one of ``modules``, which define the network's classes, outside ALLOWED. UserError otherwise.
+    It must be one of torch's compiled functions of tensors, or be defined in an ``allowed`` package (for those of
+    ALLOWED: in FUNCTIONS), or in one of ``modules``, which define the network's classes, outside ALLOWED. UserError
+    otherwise.
     """
     module, name = _split(path)
     if module in TENSOR_FUNCTIONS and name not in FILE_FUNCTIONS and not name.startswith("_"):
@@ -83,13 +84,13 @@ def find_function(path: str, allowed: Sequence[str], modules: Collection[str]) -
 
 
 def _look_up(path: str, allowed: Sequence[str]) -> Any:
-    """What is at an import path. It is looked up in dictionaries only, because ``getattr`` of a module can run code."""
+    """The object at an import path, looked up in dictionaries only, because ``getattr`` of a module can run code."""
     name, qualified = _split(path)
     found: Any = _imported(name, allowed) if within(name, allowed) else _present(name, path, allowed)
     for part in qualified.split("."):
         found = vars(found).get(part) if isinstance(found, ModuleType | type) else None
     if found is None:
-        raise UserError(f"'{path}' does not exist here; its package may be of another version")
+        raise UserError(f"'{path}' does not exist here; its package may have another version")
     return found
 
 
@@ -110,7 +111,7 @@ def _imported(module: str, allowed: Sequence[str]) -> ModuleType:
 
 
 def _present(module: str, path: str, allowed: Sequence[str]) -> ModuleType:
-    """A module that the running program has imported already."""
+    """A module that the program has imported already."""
     if within(module, ["torch"]):
         raise UserError(f"'{path}' is not allowed: the packages are {', '.join(allowed)}")
     if module not in sys.modules:
@@ -119,6 +120,6 @@ def _present(module: str, path: str, allowed: Sequence[str]) -> ModuleType:
 
 
 def _home(thing: Any) -> str:
-    """Where a class or function says that it is defined; torch makes some of its functions inside another."""
+    """Import path by a class's or function's own attributes; torch defines some functions inside another."""
     made_inside = thing.__module__ == "torch.nn.functional"
     return f"{thing.__module__}:{thing.__name__ if made_inside else thing.__qualname__}"

@@ -1,4 +1,4 @@
-"""Whether the sizes that layers state are those of their weights."""
+"""Checks that the size attributes of layers match their weights."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from nisp.errors import UserError
 
 
 def check_shapes(model: nn.Module, what: object) -> None:
-    """UserError that names ``what`` and the layer if a common layer's attributes contradict its weights."""
+    """UserError, which names ``what`` and the layer, if the attributes of a common layer contradict its weights."""
     for name, module in model.named_modules():
         try:
             weight, expected = getattr(module, "weight", None), _weight_shape(module)
@@ -17,7 +17,7 @@ def check_shapes(model: nn.Module, what: object) -> None:
 
 
 def misfit(what: object, name: str, given: str, wanted: str) -> UserError:
-    """The error for a tensor that does not fit."""
+    """The error for a tensor that does not fit the network."""
     return UserError(f"the tensors of {what} do not fit the network: '{name}' is {given}, it needs {wanted}")
 
 

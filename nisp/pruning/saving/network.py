@@ -1,7 +1,7 @@
-"""A pruned network as two files in a folder, from which it is loaded without any pruning code.
+"""A pruned network as two files in a folder, loaded again without pruning code.
 
-    network.json         the structure of the network (structure.py), or how its original is built and which plain
-                         attributes pruning changed (changes.py)
+    network.json         the structure of the network (structure.py); or the function that builds its original, and the
+                         plain attributes that pruning changed (changes.py)
     weights.safetensors  all parameters and buffers
 
 Nothing is pickled.
@@ -26,7 +26,7 @@ from nisp.pruning.saving.rebuilding import check_fields, rebuild
 from nisp.pruning.saving.structure import describe
 
 NUMBERS = ("macs", "macs_before", "params", "params_before", "removal_error")
-"""Attributes of what pruning returns that the description repeats, for people to read."""
+"""Attributes of a pruning result that the description repeats, for people to read."""
 HEAD = {"version": int, "sha256": str, "numbers": dict}
 STRUCTURE = HEAD | {"modules": list, "tensors": dict}
 ORIGIN = HEAD | {"factory": str, "arguments": dict, "attributes": dict}
@@ -39,7 +39,7 @@ def save(
     arguments: Mapping[str, Any] | None = None,
     allowed: Sequence[str] = (),
 ) -> None:
-    """Write a network to ``folder``/network.json and ``folder``/weights.safetensors, replacing these.
+    """Write a network to ``folder``/network.json and ``folder``/weights.safetensors, replacing existing files.
 
     pruned     the network, or an object that has it as ``.model``, such as nisp.Pruned
     factory    only for networks whose structure is not plain data: import path of the function that builds the network
@@ -48,7 +48,7 @@ def save(
     allowed    packages of the network's code, besides ALLOWED, from which ``load`` may import; only needed if the
                program that loads has not imported them (nisp.pruning.saving.import_paths)
 
-    UserError if a part of the network cannot be described (it names module and attribute), if ``factory`` does not
+    UserError if a module or attribute of the network cannot be described (the error names it), if ``factory`` does not
     build the original of ``pruned``, or if the files cannot be written.
     """
     model = pruned if isinstance(pruned, nn.Module) else getattr(pruned, "model", None)
@@ -63,12 +63,12 @@ def save(
 
 
 def load(folder: str | Path, allowed: Sequence[str] = ()) -> nn.Module:
-    """The network that ``save`` wrote to ``folder``, on the CPU and in eval mode.
+    """Load the network that ``save`` wrote to ``folder``, on the CPU and in eval mode.
 
     Its classes must be in an ``allowed`` package or one of ALLOWED, or be imported already (import_paths.py).
 
     UserError if a file is missing, damaged or does not fit the other, if the format has another version, or if the
-    description names code that is not allowed or not there.
+    description names code that is not allowed or does not exist.
     """
     folder, allowed = Path(folder), _with_defaults(allowed)
     file = folder / stored_files.DESCRIPTION
@@ -99,9 +99,9 @@ def _numbers(pruned: Any) -> dict[str, float]:
 def _origin(
     model: nn.Module, factory: str, arguments: Mapping[str, Any] | None, allowed: Sequence[str]
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The description by ``factory`` and what changed since, and the tensors by name."""
+    """The description (``factory`` and the attributes changed since), and the tensors by name."""
     try:
-        plain = json.loads(json.dumps(dict(arguments or {}), allow_nan=False))  # as they will be read
+        plain = json.loads(json.dumps(dict(arguments or {}), allow_nan=False))  # as ``load`` will read them
     except (TypeError, ValueError) as error:
         raise UserError(f"the arguments of {factory} cannot be written as JSON: {error}") from None
     original = build(factory, plain, allowed)

@@ -1,8 +1,8 @@
-"""Attributes of modules as JSON, and back with the types they had.
+"""Attributes of modules as JSON, and back with their original types.
 
-None, booleans, integers, finite floats, strings and lists are themselves. Anything else is an object of one key, which
-says what it is: {"tuple": [1, 2]}. What a value refers to (modules, tensors, classes, functions) is written and found
-by functions of the caller.
+None, booleans, integers, finite floats, strings and lists are written as they are. Anything else is an object with one
+key, its type: {"tuple": [1, 2]}. The caller's functions write and find what a value refers to (modules, tensors,
+classes, functions).
 """
 
 import functools
@@ -28,13 +28,13 @@ INFINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 class Fault(ValueError):
-    """Says where a description is wrong, and how."""
+    """A description is wrong; the message says where and how."""
 
 
 def to_json(value: Any, refer: Callable[[Any], Any]) -> Any:
-    """``value`` as JSON; ``refer`` writes what is not plain data, or refuses it with an error of its own.
+    """``value`` as JSON; ``refer`` writes anything that is not plain data, or refuses it with its own error.
 
-    Only exact types count: what a subclass adds would be lost.
+    Only exact types count as plain data: the additions of a subclass would be lost.
     """
     kind = type(value)
     if value is None or kind in (bool, int, str):
@@ -51,7 +51,7 @@ def to_json(value: Any, refer: Callable[[Any], Any]) -> Any:
     if kind is torch.dtype:
         return {"dtype": str(value).removeprefix("torch.")}
     if kind is torch.device:
-        return {"device": "cpu"}  # where the network is when it is loaded
+        return {"device": "cpu"}  # where ``load`` puts the network
     if isinstance(value, Enum) and value.name in kind.__members__:
         return {"enum": [refer(kind), value.name]}
     if kind is functools.partial:
@@ -60,23 +60,23 @@ def to_json(value: Any, refer: Callable[[Any], Any]) -> Any:
 
 
 def from_json(content: Any, resolve: Callable[[str, Any], Any]) -> Any:
-    """The value that ``to_json`` wrote; ``resolve`` finds what is referred to, from the key and the content.
+    """The value that ``to_json`` wrote; ``resolve(key, content)`` finds what a value refers to.
 
-    Fault if it is something else.
+    Fault if ``content`` is anything else.
     """
     if isinstance(content, list):
         return [from_json(item, resolve) for item in content]
     if not isinstance(content, dict):
         return content
     if len(content) != 1:
-        raise Fault(f"an object of one key is expected, not of {len(content)}")
+        raise Fault(f"an object with one key is expected, not with {len(content)}")
     [(tag, inside)] = content.items()
     try:
         return _restored(tag, inside, resolve)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         if isinstance(error, Fault):
             raise
-        raise Fault(f"'{tag}' cannot be made of {_short(inside)}") from None
+        raise Fault(f"'{tag}' cannot be made from {_short(inside)}") from None
 
 
 def _restored(tag: str, inside: Any, resolve: Callable[[str, Any], Any]) -> Any:

@@ -1,6 +1,6 @@
 """Rebuilding a network from its description (nisp.pruning.saving.structure), without calling any of its constructors.
 
-What the description says is checked as it is used: it may come from anywhere.
+The description is not trusted: everything in it is checked before use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ TENSOR = {"parameter": bool, "requires_grad": bool, "order": list | None}
 
 
 def check_fields(content: Any, kinds: Mapping[str, Any], where: str) -> None:
-    """Fault unless ``content`` is an object with just the keys of ``kinds``, and values of those types."""
+    """Fault unless ``content`` is an object with exactly the keys of ``kinds``, and values of those types."""
     if not isinstance(content, dict):
         raise Fault(f"{where} is not an object")
     for key in content.keys() ^ kinds.keys():
@@ -39,13 +39,13 @@ def rebuild(
     tensors             name -> values
     allowed             see nisp.pruning.saving.import_paths
 
-    Fault if the description does not hold or does not fit the tensors; UserError if a class or function is not found.
+    Fault if the description is wrong or does not fit the tensors; UserError if a class or function is not found.
     """
     return _Network(modules, described, tensors, allowed).rebuilt()
 
 
 class _Network:
-    """The parts of a network, to be put together."""
+    """The modules and tensors of a network, to be assembled."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Network:
             _set_flat_weights(module)
 
     def _resolve(self, tag: str, content: Any) -> Any:
-        """What a description refers to."""
+        """The module, tensor, class or function that a description refers to."""
         if tag == "module" and type(content) is int and 0 <= content < len(self.modules):
             return self.modules[content]
         if tag in ("tensor", "class", "enumeration", "function") and isinstance(content, str):
@@ -112,7 +112,7 @@ class _Network:
 
 
 def _empty(kind: type) -> nn.Module:
-    """A module without parts; object's own ``__new__`` runs no code of the class."""
+    """A module without content; ``object.__new__`` runs no code of the class."""
     module: nn.Module = object.__new__(kind)
     nn.Module.__init__(module)
     vars(module)["training"] = False
@@ -121,22 +121,22 @@ def _empty(kind: type) -> nn.Module:
 
 def _leaf(name: str) -> str:
     if not name or "." in name:
-        raise Fault(f"'{name}' cannot be the name of a part")
+        raise Fault(f"'{name}' cannot name a module, parameter or buffer")
     return name
 
 
 def _tensor(values: Tensor, described: Any, name: str) -> Tensor:
-    """Parameter or buffer, with its dimensions in the order that they had in memory."""
+    """A parameter or buffer, with its dimensions in their original order in memory."""
     check_fields(described, TENSOR, f"the tensor '{name}'")
     order, needs_grad = described["order"], described["requires_grad"]
     if needs_grad and not (values.is_floating_point() or values.is_complex()):
         raise Fault(f"the tensor '{name}' is {values.dtype}, which has no gradients")
     if order is not None:
         if sorted(map(repr, order)) != sorted(map(repr, range(values.dim()))):
-            raise Fault(f"the order {order} is none of the {values.dim()} dimensions of '{name}'")
+            raise Fault(f"{order} is not an order of the {values.dim()} dimensions of '{name}'")
         values = values.permute(order).contiguous().permute([order.index(dim) for dim in range(values.dim())])
     else:
-        values = values.clone()  # aligned in memory as torch's own are, which decides how vector code adds up
+        values = values.clone()  # aligned like torch's own tensors: alignment changes the order of vectorised sums
     return nn.Parameter(values, needs_grad) if described["parameter"] else values.requires_grad_(needs_grad)
 
 

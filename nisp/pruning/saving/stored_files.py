@@ -1,4 +1,4 @@
-"""The two files of a saved network: reading them, and finding out whether they are whole and belong together."""
+"""Reads and writes the two files of a saved network, and checks that they are whole and belong together."""
 
 import hashlib
 import importlib
@@ -21,7 +21,7 @@ WEIGHTS = "weights.safetensors"
 def write(folder: Path, description: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
     """Write both files; existing ones are replaced when both are complete.
 
-    UserError if they cannot be written, or safetensors is missing or does not know a type of number.
+    UserError if they cannot be written, if safetensors is not installed, or if it does not support a dtype.
     """
     safetensors, problem = _safetensors()
     with replacing(folder / DESCRIPTION) as text, replacing(folder / WEIGHTS) as weights:
@@ -38,7 +38,7 @@ def write(folder: Path, description: Mapping[str, Any], tensors: dict[str, Tenso
 def read_description(folder: Path) -> dict[str, Any]:
     """The object in the JSON file, without its seal.
 
-    UserError if it is missing, damaged or of another version; Fault if it is not an object.
+    UserError if the file is missing, damaged or of another version; Fault if the content is not an object.
     """
     file = folder / DESCRIPTION
     try:
@@ -54,17 +54,17 @@ def read_description(folder: Path) -> dict[str, Any]:
             f"{file} has format version {content.get('version')!r}, this release reads version {VERSION}: save it again"
         )
     if content.pop("seal", None) != seal(content):
-        raise UserError(f"{file} is damaged or was edited: its checksum is not the one noted")
+        raise UserError(f"{file} is damaged or was edited: its checksum does not match")
     return content
 
 
 def seal(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a description, in hexadecimal: a changed digit in it could change outputs and nothing else."""
+    """SHA-256 of a description, in hexadecimal: without it, a changed digit could change outputs unnoticed."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors; UserError if the checksum of their file is not ``sha256``. The bytes that are checked are used."""
+    """The tensors, from the same bytes as are checked; UserError if the file's checksum is not ``sha256``."""
     file = folder / WEIGHTS
     safetensors, problem = _safetensors()
     try:
@@ -81,7 +81,7 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def _safetensors() -> tuple[Any, type[Exception]]:
-    """The module of torch's tensors, and the error it raises; imported here because only saved networks need them."""
+    """The module safetensors.torch and its error; imported here because only saving and loading need them."""
     try:
         module = importlib.import_module("safetensors.torch")
         return module, importlib.import_module("safetensors").SafetensorError

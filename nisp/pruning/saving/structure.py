@@ -6,9 +6,9 @@
         modules       name -> position of the child in this list, or null
         parameters    name -> name in ``tensors``, or null
         buffers       the same
-        unsaved       names of the buffers that the state dict leaves out
-    tensors   name -> {"parameter": whether it is one, "requires_grad": ..., "order": its dimensions, from the one with
-              the largest stride, or null where it is contiguous}; a shared tensor once, under its first name
+        unsaved       names of the buffers that are not in the state dict
+    tensors   name -> {"parameter": bool, "requires_grad": bool, "order": its dimensions by descending stride, or null
+              if it is contiguous}; a shared tensor once, under its first name
 
 The network is rebuilt without calling any of its constructors (nisp/pruning/saving/rebuilding.py).
 """
@@ -30,16 +30,16 @@ from nisp.pruning.saving.import_paths import ALLOWED, find_class, find_function,
 from nisp.pruning.saving.plain_values import to_json
 
 BOOKKEEPING = frozenset(vars(nn.Module()))
-"""What every module has; of it, hooks must be absent, and ``training`` is not kept."""
+"""Attributes of every module; hooks among them must be empty, and ``training`` is not saved."""
 DERIVED = {nn.RNNBase: ("_flat_weights", "_flat_weight_refs")}
-"""Attributes that only refer to parameters, and are made from these when the network is rebuilt."""
+"""Attributes that only refer to parameters, and are made from them when the network is rebuilt."""
 
 
 def describe(model: nn.Module, allowed: Sequence[str] = ALLOWED) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The network as data, and its tensors by name, on the CPU and contiguous.
 
-    UserError that names module and attribute for anything that is not plain data, for hooks and parametrizations, and
-    for classes and functions that ``load`` would not find (nisp.pruning.saving.import_paths).
+    UserError, which names module and attribute, for anything that is not plain data, for hooks and parametrizations,
+    and for classes and functions that ``load`` would not find (nisp.pruning.saving.import_paths).
     """
     return _Description(model, allowed).content()
 
@@ -56,7 +56,7 @@ def overrides(kind: type, attribute: str) -> bool:
 
 
 class _Description:
-    """What has been described so far."""
+    """The description of a network, built up module by module."""
 
     def __init__(self, model: nn.Module, allowed: Sequence[str]) -> None:
         self.modules = dict(model.named_modules())
@@ -103,7 +103,7 @@ class _Description:
         return None if tensor is None else self.names[id(tensor)]
 
     def _add(self, name: str, tensor: Tensor) -> str:
-        """Note a tensor under a name, unless it has one."""
+        """Record a tensor under a name, unless it already has one; return its name."""
         if type(tensor) not in (Tensor, nn.Parameter):
             raise UserError(f"it is a {type(tensor).__name__}")
         if tensor.is_meta or tensor.layout != torch.strided or tensor.is_quantized:
@@ -116,7 +116,7 @@ class _Description:
         return self.names[id(tensor)]
 
     def _refer(self, place: str, value: Any) -> dict[str, Any]:
-        """A module, tensor, class or function as the place where ``load`` finds it."""
+        """A module, tensor, class or function as a reference that ``load`` resolves."""
         if id(value) in self.positions:
             return {"module": self.positions[id(value)]}
         if isinstance(value, Tensor):
@@ -154,7 +154,7 @@ def _check_hooks(module: nn.Module, name: str) -> None:
 
 
 def _tensor(tensor: Tensor) -> dict[str, Any]:
-    """What is kept of a tensor besides its values: the order of its dimensions decides how torch adds up."""
+    """What is saved of a tensor besides its values; the order of its dimensions decides how torch sums."""
     order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)
     return {
         "parameter": isinstance(tensor, nn.Parameter),
@@ -169,7 +169,7 @@ def _plain(tensor: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _refusing(what: str, module: str) -> Iterator[None]:
-    """Say where what was refused is, and what to do."""
+    """Add to an error where the refused object is, and what to do."""
     try:
         yield
     except (UserError, RecursionError) as error:

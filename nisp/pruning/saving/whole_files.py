@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written under another name in the same folder, then renamed."""
+"""Files that are complete or absent: written under a temporary name in the same folder, then renamed."""
 
 import contextlib
 import uuid

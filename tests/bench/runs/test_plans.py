@@ -101,7 +101,7 @@ def test_scores_decide_which_layers_lose_more_and_the_floor_holds():
     assert shares[first] == 0.5
     tight = channels_to_keep(plan, 0.85, model, parts, lambda: scores)
     assert all(tight[group.name] >= 0.25 * group.channels for group in parts.groups)
-    with pytest.raises(UserError, match="as near as they come"):
+    with pytest.raises(UserError, match="the nearest leave"):
         channels_to_keep(plan, 0.97, model, parts, lambda: scores)
 
 

@@ -40,7 +40,7 @@ def test_every_criterion_has_its_sections_and_names_tests_that_exist(name):
 
 def test_a_chapter_shows_equation_options_and_tests():
     chapter = methods.chapter("lbl", CRITERIA["lbl"])
-    assert "```\nscore = Σ over tensors" in chapter
+    assert "```\nscore = Σ over the tensors" in chapter
     assert "- **Options.** `alpha = 0.5`, `variant = 'iccv2015'`\n" in chapter
     assert chapter.count("- **Pinned by** `tests/") == 2
 

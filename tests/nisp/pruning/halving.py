@@ -32,8 +32,8 @@ def randomised(build):
 def halved(build, images=IMAGES):
     """Every group of channels cut to its first half."""
     original = randomised(build)
-    parts = anatomy(original, images[:1])
-    plan = keep_plan(parts.groups, 0.5)
-    pruned = remove_channels(original, parts, {name: torch.arange(keep) for name, keep in plan.items()})
+    structure = anatomy(original, images[:1])
+    plan = keep_plan(structure.groups, 0.5)
+    pruned = remove_channels(original, structure, {name: torch.arange(keep) for name, keep in plan.items()})
     assert sum(p.numel() for p in pruned.parameters()) < 0.9 * sum(p.numel() for p in original.parameters())
     return pruned

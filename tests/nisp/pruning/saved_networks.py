@@ -48,7 +48,7 @@ class Everything(nn.Module):
         self.register_buffer("kept", torch.tensor([1.0, 2.0, 3.0]))
         self.register_buffer("index", torch.tensor([2, 0, 1]), persistent=False)
         self.register_module("nothing", None)
-        self.scale = torch.tensor(0.5)  # a tensor that is no buffer
+        self.scale = torch.tensor(0.5)  # a tensor that is not a buffer
         self.recent, self.weights = [self.first, self.second], (self.tied.weight, self.scale)
         self.sizes = {"in": (3, 32), 5: [1, 2], ("a", 1): {"deep": None}}
         self.ordered, self.names = OrderedDict(b=1, a=2), {"x", "y"}
@@ -64,7 +64,7 @@ class Everything(nn.Module):
 
 
 class Plain(nn.Module):
-    """Two layers and whatever attributes a test gives it."""
+    """Two layers and the attributes that a test gives it."""
 
     def __init__(self, **attributes):
         super().__init__()

@@ -21,9 +21,9 @@ class Planned(LayerMacs):
 
 
 def costs(sizes, layers, writes, reads=(), base=None, **attributes):
-    parts = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
+    structure = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
     kind = type("Case", (Planned,), {"asked": [], **attributes})
-    return kind("a model", parts, None, base or sum(layers.values()), layers, writes, dict(reads))
+    return kind("a model", structure, None, base or sum(layers.values()), layers, writes, dict(reads))
 
 
 def simple(**attributes):
@@ -84,7 +84,7 @@ def test_of_groups_that_stay_whole_nothing_comes_back():
 
 
 def test_the_goal_moves_where_measured_and_estimated_costs_differ():
-    """36 more are measured than estimated, whatever is kept: of 100 in all, 68 are asked for.
+    """36 more are measured than estimated, for any channels kept: of 100 in all, 68 are asked for.
 
     The estimates may first cost 0.64 times 68, 43.5: 2 and 4 channels, which measure 76. So the goal moves by
     0.64 times -8 to 38.4, where 2 and 3 measure 72; then to 35.84, which leaves 2 and 2, and these measure 68.
@@ -114,9 +114,9 @@ def test_the_search_ends_at_a_tenth_of_the_tolerance_or_after_six_measurements()
 
 
 def test_a_budget_that_is_missed_by_more_than_the_tolerance_is_reported():
-    with pytest.raises(UserError, match=r"channels of str leave 50 % of its MACs: 49\.4 % is as near as they come"):
+    with pytest.raises(UserError, match=r"no channel counts of str leave 50 % of its MACs: the nearest leave 49\.4 %$"):
         fine([494, 507, 506, 506, 506, 506, 494])
-    with pytest.raises(UserError, match=r"leave 10 % of its MACs: 25\.0 % is"):
+    with pytest.raises(UserError, match=r"leave 10 % of its MACs: the nearest leave 25\.0 %"):
         met_by_share(simple(), 0.9, lambda share: {name: max(1, kept) for name, kept in same_share(share).items()})
 
 
@@ -162,5 +162,5 @@ def test_groups_without_scores_stay_whole():
 def test_the_floor_of_each_group_stays_rounded_to_whole_channels(floor, least):
     smallest = 12 * least["a"] + 4 * least["b"]
     assert met_by_scores(simple(), 1 - smallest / 64, SCORES, floor) == least
-    with pytest.raises(UserError, match=rf"{100 * smallest / 64:.1f} % is as near"):
+    with pytest.raises(UserError, match=rf"the nearest leave {100 * smallest / 64:.1f} %"):
         met_by_scores(simple(), 1 - (smallest - 4) / 64, SCORES, floor)

@@ -59,7 +59,7 @@ def test_values_of_inputs_are_gathered_by_channel_from_every_part():
     consumer = Consumer("c", torch.tensor([[0, 1], [2, 3]]))
     values = torch.arange(12.0)
     assert consumer.per_channel(values[:4], 4).tolist() == [[0, 1], [2, 3]]
-    found = consumer.per_channel(torch.stack([values, values + 100])[:, None], 4)  # three parts of four columns each
+    found = consumer.per_channel(torch.stack([values, values + 100])[:, None], 4)  # three groups of four columns each
     assert found.shape == (2, 1, 2, 6)
     whole = torch.tensor([[0.0, 1, 4, 5, 8, 9], [2, 3, 6, 7, 10, 11]])
     assert torch.equal(found.sort().values, torch.stack([whole, whole + 100])[:, None])

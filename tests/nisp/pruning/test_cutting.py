@@ -42,13 +42,13 @@ def cut():
     torch.manual_seed(2)
     model = Layered().eval()
     model.first.weight.requires_grad_(False)
-    parts = anatomy(model, EXAMPLE)
-    assert [(group.name, group.channels) for group in parts.groups] == [("first", 5), ("last", 4)]
-    return model, parts, {"first": torch.tensor([1, 2, 4]), "last": torch.tensor([0, 3])}
+    structure = anatomy(model, EXAMPLE)
+    assert [(group.name, group.channels) for group in structure.groups] == [("first", 5), ("last", 4)]
+    return model, structure, {"first": torch.tensor([1, 2, 4]), "last": torch.tensor([0, 3])}
 
 
 def test_every_tensor_keeps_the_kept_channels_in_their_order_and_nothing_else(cut):
-    model, parts, kept = cut
+    model, structure, kept = cut
     one, two, doubled = [1, 2, 4], [0, 3], [2, 3, 4, 5, 8, 9]  # outputs 2i and 2i + 1 are those of channel i
     flattened = [0, 1, 2, 3, 12, 13, 14, 15]
     expected = {
@@ -62,15 +62,15 @@ def test_every_tensor_keeps_the_kept_channels_in_their_order_and_nothing_else(cu
         "last.weight": model.last.weight[two][:, doubled], "last.bias": model.last.bias[two],
         "head.weight": model.head.weight[:, flattened], "head.bias": model.head.bias,
     }  # fmt: skip
-    found = remove_channels(model, parts, kept).state_dict()
+    found = remove_channels(model, structure, kept).state_dict()
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         assert torch.equal(found[name], tensor), name
 
 
 def test_attributes_say_what_is_left_and_parameters_stay_parameters(cut):
-    model, parts, kept = cut
-    pruned = remove_channels(model, parts, kept)
+    model, structure, kept = cut
+    pruned = remove_channels(model, structure, kept)
     sizes = {
         name: (module.in_channels, module.out_channels, module.groups)
         for name, module in pruned.named_modules()
@@ -87,15 +87,17 @@ def test_attributes_say_what_is_left_and_parameters_stay_parameters(cut):
 
 
 def test_one_image_of_several_is_the_example(cut):
-    model, parts, _ = cut
+    model, structure, _ = cut
     assert anatomy(model, EXAMPLE.repeat(3, 1, 1, 1)).example.shape == (1, 2, 6, 6)
-    assert [group.name for group in anatomy(model, torch.randn(3, 2, 6, 6)).groups] == [g.name for g in parts.groups]
+    assert [group.name for group in anatomy(model, torch.randn(3, 2, 6, 6)).groups] == [
+        g.name for g in structure.groups
+    ]
 
 
 def test_kept_channels_may_come_in_any_order_and_groups_that_are_not_named_stay_whole(cut):
-    model, parts, kept = cut
-    one = remove_channels(model, parts, {"first": kept["first"]})
-    other = remove_channels(model, parts, {"first": kept["first"].flip(0)})
+    model, structure, kept = cut
+    one = remove_channels(model, structure, {"first": kept["first"]})
+    other = remove_channels(model, structure, {"first": kept["first"].flip(0)})
     assert all(torch.equal(t, other.state_dict()[name]) for name, t in one.state_dict().items())
     assert one.last.out_channels == 4 and torch.equal(one.head.weight, model.head.weight)
 
@@ -105,40 +107,40 @@ def by_hand():
     model = nn.Sequential(nn.Linear(2, 3, bias=False), nn.ReLU(), nn.Linear(3, 2, bias=False))
     model[0].weight.data = torch.tensor([[1.0, 0], [0, 1], [1, 1]])
     model[2].weight.data = torch.tensor([[1.0, 2, 3], [0, -4, 1]])
-    parts = anatomy(model.eval(), torch.ones(1, 2))
-    return model, parts, {"0": torch.tensor([0, 1])}
+    structure = anatomy(model.eval(), torch.ones(1, 2))
+    return model, structure, {"0": torch.tensor([0, 1])}
 
 
 def test_removal_error_is_the_largest_difference_relative_to_the_largest_output():
-    model, parts, kept = by_hand()
+    model, structure, kept = by_hand()
     images = torch.tensor([[1.0, 2], [2, 1]])  # what is left gives (5, -8) and (4, -4)
-    pruned = remove_channels(model, parts, kept)
+    pruned = remove_channels(model, structure, kept)
     assert pruned(images).tolist() == [[5, -8], [4, -4]]
-    assert removal_error(model, pruned, parts, kept, images) == 0
+    assert removal_error(model, pruned, structure, kept, images) == 0
     with torch.no_grad():
         pruned[2].weight[1, 0] += 0.5  # outputs change by 0.5 and 1
-    assert removal_error(model, pruned, parts, kept, images) == pytest.approx(1 / 8)
+    assert removal_error(model, pruned, structure, kept, images) == pytest.approx(1 / 8)
     with torch.no_grad():
         pruned[2].weight[1, 0] -= 1
-    assert removal_error(model, pruned, parts, kept, images) == pytest.approx(1 / 8), "in either direction"
+    assert removal_error(model, pruned, structure, kept, images) == pytest.approx(1 / 8), "in either direction"
 
 
 @pytest.mark.parametrize("name", ["first.weight", "norm.running_var", "act.weight", "depthwise.bias", "head.weight"])
 def test_removal_error_sees_a_single_wrong_number(cut, name):
-    model, parts, kept = cut
-    pruned = remove_channels(model, parts, kept)
+    model, structure, kept = cut
+    pruned = remove_channels(model, structure, kept)
     images = torch.randn(4, 2, 6, 6)
-    assert removal_error(model, pruned, parts, kept, images) < 1e-14
+    assert removal_error(model, pruned, structure, kept, images) < 1e-14
     wrong = copy.deepcopy(pruned)
     wrong.state_dict()[name].view(-1)[-1] += 0.01
-    assert removal_error(model, wrong, parts, kept, images) > 1e-6
+    assert removal_error(model, wrong, structure, kept, images) > 1e-6
 
 
 def test_removal_error_measures_in_eval_mode_and_changes_neither_network(cut):
-    model, parts, kept = cut
-    pruned = remove_channels(model, parts, kept)
+    model, structure, kept = cut
+    pruned = remove_channels(model, structure, kept)
     images = torch.randn(4, 2, 6, 6)
-    assert removal_error(model.train(), pruned.train(), parts, kept, images) < 1e-14
+    assert removal_error(model.train(), pruned.train(), structure, kept, images) < 1e-14
     assert model.training and pruned.training and model.head.weight.dtype == pruned.head.weight.dtype == torch.float32
     assert model.last.weight[:, [0, 1, 6, 7]].all(), "the original is not silenced"
 

@@ -11,7 +11,7 @@ ZOO = [("caffenet", None, 227), ("googlenet_caffe", None, 224), ("resnet_imagene
 
 
 def test_by_hand():
-    """A 3x3 convolution in two parts from 4 to 6 channels on 6x6 outputs, then 216 to 3 linear."""
+    """A 3x3 convolution in two groups from 4 to 6 channels on 6x6 outputs, then 216 to 3 linear."""
     net = nn.Sequential(nn.Conv2d(4, 6, 3, groups=2), nn.Flatten(), nn.Linear(216, 3)).train()
     assert multiplications(net, torch.zeros(1, 4, 8, 8)) == {"0": 36 * 6 * 2 * 9, "2": 216 * 3}
     assert net.training and not net[0]._forward_hooks

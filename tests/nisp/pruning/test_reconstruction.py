@@ -135,7 +135,7 @@ def test_layers_are_solved_in_the_order_of_the_network_however_groups_or_names_a
 
 
 def test_each_of_five_ridges_is_tried_and_reported():
-    """A layer that loses inputs which the others predict, but for noise: the noisier, the larger the best ridge."""
+    """A layer that loses inputs which the others predict up to noise: the noisier, the larger the best ridge."""
     original = nn.Sequential(nn.Linear(12, 5)).double()
     group = Group("g", (), (Consumer("0", torch.arange(12)[:, None]),), 12)
     kept, chosen = torch.arange(6), set()
@@ -177,7 +177,7 @@ def test_constant_targets_leave_no_error():
 @pytest.mark.parametrize("model", [("lenet", None), ("plain", 6), ("resnet", 8)])
 def test_least_squares_lowers_the_error_of_every_layer(model, digits):
     net = build(*model)
-    given, parts = problem(net, digits, count=200)
+    given, structure = problem(net, digits, count=200)
     scores = {group.name: torch.rand(group.channels) for group in given.groups}
     kept = {name: kept_channels(scores[name], keep) for name, keep in given.keep.items()}
     silenced = copy.deepcopy(net)
@@ -189,7 +189,7 @@ def test_least_squares_lowers_the_error_of_every_layer(model, digits):
     assert all(0 <= refit.error < min(1, refit.error_before) for refit in refits)
     assert all(refit.validation_error < 1.5 for refit in refits)
     with torch.no_grad():
-        outputs = [m(given.images) for m in (net, before, silenced, remove_channels(silenced, parts, kept))]
+        outputs = [m(given.images) for m in (net, before, silenced, remove_channels(silenced, structure, kept))]
     assert (outputs[2] - outputs[0]).norm() < 0.7 * (outputs[1] - outputs[0]).norm()
     torch.testing.assert_close(outputs[2], outputs[3], rtol=1e-3, atol=1e-3)
 

@@ -16,7 +16,7 @@ GEOMETRIES = [
 
 
 def positions(images, places, seed, batch=0):
-    """Five different positions of each image's map of so many ``places``, as documented: drawn by seed and batch."""
+    """Five distinct positions, of ``places``, per image, as documented: drawn by seed and batch."""
     seeds = torch.randint(2**62, (batch + 1,), generator=torch.Generator().manual_seed(seed))
     generator = torch.Generator().manual_seed(int(seeds[batch]))
     return torch.rand(images, places, generator=generator).argsort(1)[:, :5]
@@ -85,5 +85,5 @@ def test_a_pass_ends_at_the_last_layer_asked_for_and_leaves_no_hook():
     "layer", [nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding="same"), nn.ConvTranspose2d(4, 4, 3)]
 )
 def test_layers_that_are_no_plain_convolution_are_refused_by_name(layer):
-    with pytest.raises(UserError, match="layer 0 is no plain convolution"):
+    with pytest.raises(UserError, match="layer 0 is not a plain convolution"):
         sampled_rows(nn.Sequential(layer), ("0",), torch.randn(2, 4, 5, 5), seed=0)

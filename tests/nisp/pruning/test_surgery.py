@@ -10,7 +10,7 @@ from nisp.pruning.surgery import anatomy, removal_error, remove_channels
 from tests.conftest import EMBEDDED, build, classifier_name
 
 
-def zeroed(model, parts, kept, images):
+def zeroed(model, structure, kept, images):
     """Outputs of the original network in float64 with the removed channels set to zero as they are written.
 
     Behind a layer's own batch norm, so that its bias and shift go too; not by way of the consumers.
@@ -18,7 +18,7 @@ def zeroed(model, parts, kept, images):
     model = copy.deepcopy(model).double().eval()
     modules = dict(model.named_modules())
     names = list(modules)
-    for group in parts.groups:
+    for group in structure.groups:
         mask = torch.zeros(group.channels).double()
         mask[kept[group.name]] = 1
         for producer in (layer.name for layer in group.producers):
@@ -39,28 +39,28 @@ def zeroed(model, parts, kept, images):
 @pytest.mark.parametrize("ratio", [0.25, 0.7])
 def test_removed_equals_zeroed(name, depth, ratio, digits):
     model = build(name, depth)
-    parts = anatomy(model, digits.example)
-    plan = keep_plan(parts.groups, ratio)
-    kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = remove_channels(model, parts, kept)
+    structure = anatomy(model, digits.example)
+    plan = keep_plan(structure.groups, ratio)
+    kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in structure.groups}
+    pruned = remove_channels(model, structure, kept)
     images = digits.train.images[:8]
-    expected = zeroed(model, parts, kept, images)
+    expected = zeroed(model, structure, kept, images)
     with torch.no_grad():
         actual = pruned.double().eval()(images.double())
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-9 * expected.abs().max().item())
-    assert removal_error(model, pruned, parts, kept, images) < 1e-10
+    assert removal_error(model, pruned, structure, kept, images) < 1e-10
 
 
 @pytest.mark.parametrize(("name", "depth"), EMBEDDED)
 def test_every_layer_but_the_classifier_is_pruned_and_can_be_trained(name, depth, digits):
     model = build(name, depth)
     classifier = classifier_name(model)
-    parts = anatomy(model, digits.example)
-    producers = [producer.name for group in parts.groups for producer in group.producers]
+    structure = anatomy(model, digits.example)
+    producers = [producer.name for group in structure.groups for producer in group.producers]
     weighted = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     assert sorted(producers) == sorted(set(weighted) - {classifier})
-    plan = keep_plan(parts.groups, 0.5)
-    pruned = remove_channels(model, parts, {n: torch.arange(k) for n, k in plan.items()}).train()
+    plan = keep_plan(structure.groups, 0.5)
+    pruned = remove_channels(model, structure, {n: torch.arange(k) for n, k in plan.items()}).train()
     assert pruned.get_submodule(classifier).out_features == 10
     pruned(digits.train.images[:4]).sum().backward()
     assert all(parameter.grad is not None for parameter in pruned.parameters())
@@ -88,12 +88,12 @@ def test_concat_reads_each_group_at_its_offset():
             return self.classifier(x.mean((2, 3)))
 
     model, example = Net(), torch.randn(1, 1, 4, 4)
-    parts = anatomy(model, example)
-    assert [group.read_by("c").inputs.flatten().tolist() for group in parts.groups[:2]] == [[0, 1], [2, 3, 4]]
+    structure = anatomy(model, example)
+    assert [group.read_by("c").inputs.flatten().tolist() for group in structure.groups[:2]] == [[0, 1], [2, 3, 4]]
     kept = {"a": torch.tensor([1]), "b": torch.tensor([0, 2]), "c": torch.tensor([0, 1])}
-    pruned = remove_channels(model, parts, kept)
+    pruned = remove_channels(model, structure, kept)
     assert torch.equal(pruned.c.weight, model.c.weight[:, [1, 2, 4]])
-    assert removal_error(model, pruned, parts, kept, example) < 1e-12
+    assert removal_error(model, pruned, structure, kept, example) < 1e-12
 
 
 def test_macs_and_parameters_by_hand(digits):

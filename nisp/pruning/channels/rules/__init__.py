@@ -1,4 +1,4 @@
-"""What each torch operation does to channel ids: one small rule each, by kind; importing this fills the table."""
+"""What torch operations do to channel ids: one small rule per operation, by kind; importing this fills the table."""
 
 from nisp.pruning.channels.rules import layers, meetings, moves, norms, values
 

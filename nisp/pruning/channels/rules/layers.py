@@ -23,7 +23,7 @@ def _linear(channels: Any, func: Any, input: Tensor, weight: Tensor, bias: Tenso
 
 
 def _layer(channels: Any, input: Any, weight: Any, bias: Any, kind: type | tuple[type, ...]) -> str | None:
-    """The weight's name, if it and the bias are parameters of a layer of that kind."""
+    """Name of the weight, if it and the bias are parameters and its layer is of this kind; else None."""
     name = channels.names.of(weight)
     if not isinstance(input, Ids) or name is None or not isinstance(channels.names.owners[name], kind):
         return None
@@ -49,7 +49,7 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Tensor:
-    """Parts (``groups``) lose the same channels each; a depthwise convolution writes the channels that it reads."""
+    """All ``groups`` lose the same channels; a depthwise convolution writes the channels that it reads."""
     name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
     if name is None:
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
@@ -77,7 +77,7 @@ def _convolution(
 
 
 def _spread(row: Tensor, input: Tensor, probe: Tensor) -> Tensor:
-    """Channels (dimension 1) at every position of a map as large as ``probe``."""
+    """The channels of ``row`` (dimension 1) at every position of a map of the size of ``probe``."""
     spatial = probe.shape[2:]
     return wrapped(row.reshape(1, -1, *[1] * len(spatial)).expand(input.size(0), -1, *spatial))
 

@@ -24,7 +24,7 @@ def _combined(channels: Any, func: Any, input: Any, other: Any, **kwargs: Any) -
 
 
 def _tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
-    """Two activations meet; one that is spread along the other's channels has no channels there to tie."""
+    """Two activations meet; one that is broadcast along the other's channels has no channels to tie there."""
     shape = torch.broadcast_shapes(one.shape, other.shape)
     one, other = (t.reshape(*[1] * (len(shape) - t.dim()), *t.shape) for t in (one, other))
     spread, spread_other = (
@@ -32,7 +32,7 @@ def _tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
         for a, b in ((one, other), (other, one))
     )
     if spread and spread_other:
-        channels.fix(np.concatenate([unique(one), unique(other)]), "is crossed with other channels")
+        channels.fix(np.concatenate([unique(one), unique(other)]), "is combined with every other channel")
         return fixed_ids(shape, one.device)
     one, other = one.expand(shape), other.expand(shape)
     if spread or spread_other:
@@ -55,7 +55,7 @@ def _where(channels: Any, func: Any, *args: Any) -> Any:
 
 @rule(*named("softmax log_softmax cumsum normalize glu logsumexp"))
 def _along(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Mixes values along one dimension, and keeps the shape."""
+    """Mixes values along one dimension and keeps the shape."""
     dim = kwargs.get("dim", next((a for a in args if isinstance(a, int)), None))
     if func is F.normalize:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 1)
@@ -66,7 +66,7 @@ def _along(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
 
 @rule(*named("mean sum amax amin max min var std var_mean std_mean prod norm any all"))
 def _reduced(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """A sum or the like along some dimensions; channels along these are fixed."""
+    """A reduction along some dimensions; channels along these become fixed."""
     if args and isinstance(args[0], Tensor):
         return _combined(channels, func, input, *args, **kwargs)
     dims = kwargs.get("dim", kwargs.get("axis", args[0] if args and not isinstance(args[0], float | str) else None))
@@ -88,7 +88,7 @@ def _reduced(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) ->
 
 @rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm)
 def _matmul(channels: Any, func: Any, input: Any, other: Any) -> Tensor:
-    """Positions mixed by weights that have no channels keep the channels; anything else is fixed."""
+    """A factor without channels that only mixes positions keeps the channels; otherwise all become fixed."""
     if isinstance(input, Ids) and isinstance(other, Ids) and min(input.dim(), other.dim()) >= 2:
         shape = torch.matmul(torch.empty(input.shape, device="meta"), torch.empty(other.shape, device="meta")).shape
         if not compressed(input).any() and not varies(other, -2):
@@ -104,5 +104,5 @@ def _attention(
 ) -> Tensor:
     if not all(isinstance(t, Ids) for t in (query, key, value)) or varies(value, -2):
         return opaque(channels, func, query, key, value, *args, **kwargs)
-    channels.fix(np.concatenate([unique(query), unique(key)]), "are multiplied by attention")
+    channels.fix(np.concatenate([unique(query), unique(key)]), "is a query or key of attention")
     return wrapped(value.narrow(-2, 0, 1).expand(*query.shape[:-1], value.size(-1)))

@@ -24,7 +24,7 @@ def _moved(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
 
 @rule(*named("view reshape unflatten"), shaped=True)
 def _reshaped(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Channels that are dealt out to equal parts go from every part alike."""
+    """Channels that are reshaped into equal parts are removed from all parts alike."""
     if func is Tensor.view and args and not isinstance(args[0], torch.dtype):
         func = Tensor.reshape  # ids may lie in memory other than the activation
     output = wrapped(func(input, *args, **kwargs))
@@ -42,7 +42,7 @@ def _reshaped(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any
 
 @rule(*named("split split_with_sizes"), shaped=True)
 def _split(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Parts of given sizes; where a module holds these, they shrink with the channels."""
+    """Parts of given sizes; if a module's attribute holds the sizes, they shrink with the channels."""
     sizes, *rest = args if args else [kwargs.pop(name) for name in tuple(kwargs) if name.startswith("split_size")]
     if isinstance(sizes, list | tuple):
         dim = kwargs.get("dim", rest[0] if rest else 0)
@@ -52,7 +52,7 @@ def _split(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
 
 @rule(*named("chunk"), shaped=True)
 def _chunk(channels: Any, func: Any, input: Tensor, chunks: int, dim: int = 0) -> Any:
-    """Equal parts stay equal: channels go from every part alike."""
+    """Equal parts stay equal: channels are removed from all parts alike."""
     parts = func(input, chunks, dim)
     if varies(input, dim) and len({part.size(dim) for part in parts}) == 1:
         rows = [channels.column(wrapped(part), dim) for part in parts]
@@ -88,7 +88,7 @@ def _stacked(channels: Any, func: Any, tensors: Sequence[Tensor], dim: int = 0) 
 def _padded(
     channels: Any, func: Any, input: Tensor, pad: Sequence[int], mode: str = "constant", value: Any = None
 ) -> Any:
-    """Padding belongs to the channel it stands beside; new channels are fixed."""
+    """Spatial padding belongs to the channel that it extends; padding that adds channels is fixed."""
     output = input.as_subclass(Tensor)
     for index in range(len(pad) // 2):
         before, after = pad[2 * index : 2 * index + 2]

@@ -1,4 +1,4 @@
-"""Norms: channel by channel, or of several channels together."""
+"""Norms: over each channel separately, or over several channels together."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from nisp.pruning.channels.table import named, rule
 
 @rule(*named("batch_norm instance_norm"))
 def normalised_by_channel(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """Each channel with its own statistics and parameters, which go with it."""
+    """Each channel has its own statistics and parameters, which are removed with it."""
     row = channels.column(input, 1)
     for tensor in [*args, *kwargs.values()]:
         if isinstance(tensor, Tensor):
             name = channels.names.of(tensor)
             if name is None:
-                channels.fix(row, "meets a tensor that is no parameter")
+                channels.fix(row, "meets a tensor that is not a parameter")
             else:
                 channels.read((name, 0), row)
     return input

@@ -1,4 +1,4 @@
-"""Operations on each value by itself, and questions about an activation."""
+"""Operations on single values, and queries about an activation (shape, dtype)."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def _constant(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any
     "__neg__ __pow__ __abs__ positive"
 ))  # fmt: skip
 def _alike(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Each value by itself; local response norm looks at neighbours too, so there removal is not exact."""
+    """Works on single values; local response norm also reads neighbouring channels, so there removal is not exact."""
     if any(isinstance(leaf, Tensor) and leaf.dim() for leaf in tree_flatten((args, kwargs))[0]):
         return opaque(channels, func, input, *args, **kwargs) if func is not Tensor.type_as else input
     return input

@@ -113,8 +113,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_an_operation_does_to_channels(case):
     body, channels, layers, expected = CASES[case]
-    parts, _ = pruned_at(Net(body, channels, **layers), EXAMPLE)
-    assert {layer for group in producers(parts) for layer in group} == expected
+    structure, _ = pruned_at(Net(body, channels, **layers), EXAMPLE)
+    assert {layer for group in producers(structure) for layer in group} == expected
 
 
 class Headed(nn.Module):
@@ -135,8 +135,8 @@ class Headed(nn.Module):
 
 def test_heads_that_run_in_training_only_are_pruned_along():
     net = Headed().eval()
-    parts, pruned = pruned_at(net, EXAMPLE)
-    assert [[layer.name for layer in group.consumers] for group in parts.groups] == [
+    structure, pruned = pruned_at(net, EXAMPLE)
+    assert [[layer.name for layer in group.consumers] for group in structure.groups] == [
         ["classifier", "head"],
         ["first", "second"],
     ]
@@ -152,8 +152,8 @@ def test_channels_that_meet_padding_stay_and_the_others_go_with_what_they_meet()
     def padded(net, x):
         return net.conv(x) + F.pad(x, (0, 0, 0, 0, 1, 1))
 
-    parts, pruned = pruned_at(Net(padded, 10, conv=conv(10)), EXAMPLE)
-    [group] = parts.groups
+    structure, pruned = pruned_at(Net(padded, 10, conv=conv(10)), EXAMPLE)
+    [group] = structure.groups
     found = {producer.name: producer.outputs.flatten().tolist() for producer in group.producers}
     assert found == {"stem": list(range(8)), "conv": list(range(1, 9))}
     assert (pruned.stem.out_channels, pruned.conv.out_channels) == (4, 6)

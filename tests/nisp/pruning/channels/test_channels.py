@@ -20,17 +20,17 @@ from tests.conftest import EMBEDDED, build
 def pruned_at(model, example, ratio=0.5):
     """The anatomy and the network pruned by random scores; surgery is proven equal to silencing."""
     model.eval()
-    parts = anatomy(model, example)
-    plan = keep_plan(parts.groups, ratio)
+    structure = anatomy(model, example)
+    plan = keep_plan(structure.groups, ratio)
     generator = torch.Generator().manual_seed(1)
-    kept = {g.name: kept_channels(torch.rand(g.channels, generator=generator), plan[g.name]) for g in parts.groups}
-    pruned = remove_channels(model, parts, kept)
-    assert removal_error(model, pruned, parts, kept, torch.randn(2, *example.shape[1:])) < 1e-10
-    return parts, pruned
+    kept = {g.name: kept_channels(torch.rand(g.channels, generator=generator), plan[g.name]) for g in structure.groups}
+    pruned = remove_channels(model, structure, kept)
+    assert removal_error(model, pruned, structure, kept, torch.randn(2, *example.shape[1:])) < 1e-10
+    return structure, pruned
 
 
-def producers(parts):
-    return [tuple(producer.name for producer in group.producers) for group in parts.groups]
+def producers(structure):
+    return [tuple(producer.name for producer in group.producers) for group in structure.groups]
 
 
 def randomised(model):
@@ -59,11 +59,11 @@ def test_every_group_is_what_torch_prunings_dependency_graph_removes(name, sourc
         model, example = randomised(torchvision.models.get_model(name)), torch.randn(1, 3, 64, 64)
     else:
         model, example = build(name, source), torch.randn(1, 1, 8, 8)
-    parts = anatomy(model, example)
-    assert len(parts.groups) > 2
-    for group in parts.groups[:: max(1, len(parts.groups) // 6)]:
+    structure = anatomy(model, example)
+    assert len(structure.groups) > 2
+    for group in structure.groups[:: max(1, len(structure.groups) // 6)]:
         kept = torch.arange(0, group.channels, 2)
-        ours = remove_channels(model, parts, {group.name: kept})
+        ours = remove_channels(model, structure, {group.name: kept})
         theirs = copy.deepcopy(model)
         graph = tp.DependencyGraph().build_dependency(theirs, example)
         root = theirs.get_submodule(group.producers[0].name)
@@ -77,17 +77,17 @@ def test_every_group_is_what_torch_prunings_dependency_graph_removes(name, sourc
 
 @pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "regnet_y_400mf", "mnasnet0_5", "swin_t"])
 def test_networks_that_torch_pruning_or_masks_find_hard(name):
-    parts, pruned = pruned_at(randomised(torchvision.models.get_model(name)), torch.randn(1, 3, 64, 64))
+    structure, pruned = pruned_at(randomised(torchvision.models.get_model(name)), torch.randn(1, 3, 64, 64))
     left, whole = (sum(p.numel() for p in m.parameters()) for m in (pruned, torchvision.models.get_model(name)))
-    assert left < 0.75 * whole and len(parts.groups) >= 12
+    assert left < 0.75 * whole and len(structure.groups) >= 12
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_auxiliary_heads_are_pruned_along_so_that_training_goes_on(name):
     model = randomised(torchvision.models.get_model(name, init_weights=False))
     example = torch.randn(1, 3, 299, 299)
-    parts, pruned = pruned_at(model, example)
-    assert any("aux" in layer.lower() for group in producers(parts) for layer in group)
+    structure, pruned = pruned_at(model, example)
+    assert any("aux" in layer.lower() for group in producers(structure) for layer in group)
     outputs = pruned.train()(example.repeat(2, 1, 1, 1))
     sum(output.sum() for output in outputs).backward()
     assert all(parameter.grad is not None for parameter in pruned.parameters())
@@ -173,8 +173,8 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_what_networks_do_to_channels(case):
     body, channels, layers, expected = CASES[case]
-    parts, pruned = pruned_at(Net(body, channels, **layers), EXAMPLE)
-    assert {layer for group in producers(parts) for layer in group} == expected
+    structure, pruned = pruned_at(Net(body, channels, **layers), EXAMPLE)
+    assert {layer for group in producers(structure) for layer in group} == expected
     assert pruned.head.out_features == 3
     for module in pruned.modules():
         if isinstance(module, nn.Conv2d):
@@ -184,8 +184,8 @@ def test_what_networks_do_to_channels(case):
 def test_channels_of_halves_and_of_grouped_parts_go_in_pairs():
     _, pruned = pruned_at(Net(halves, 4, conv=nn.Conv2d(8, 8, 1)), EXAMPLE)
     assert pruned.conv.out_channels == 4 and pruned.head.in_features == 2
-    parts, pruned = pruned_at(Net(lambda n, x: n.conv(x), 12, conv=nn.Conv2d(8, 12, 3, groups=2)), EXAMPLE)
-    assert parts.groups[1].producers[0].outputs.tolist() == [[i, i + 6] for i in range(6)]
+    structure, pruned = pruned_at(Net(lambda n, x: n.conv(x), 12, conv=nn.Conv2d(8, 12, 3, groups=2)), EXAMPLE)
+    assert structure.groups[1].producers[0].outputs.tolist() == [[i, i + 6] for i in range(6)]
     assert (pruned.conv.in_channels, pruned.conv.out_channels, pruned.conv.groups) == (4, 6, 2)
 
 
@@ -195,8 +195,8 @@ def test_sizes_that_a_module_holds_shrink_with_the_channels():
         return torch.cat([net.part(a), b], 1)
 
     net = Net(split, 7, conv=nn.Conv2d(8, 8, 1), part=nn.Conv2d(5, 4, 1), sizes=(5, 3))
-    parts, pruned = pruned_at(net, EXAMPLE)
-    assert {layer for group in producers(parts) for layer in group} == {"stem", "conv", "part"}
+    structure, pruned = pruned_at(net, EXAMPLE)
+    assert {layer for group in producers(structure) for layer in group} == {"stem", "conv", "part"}
     assert pruned.sizes == (3, 2) and net.sizes == (5, 3) and pruned.part.in_channels == 3
 
 
@@ -213,12 +213,14 @@ def test_a_layer_whose_outputs_go_different_ways_makes_groups_with_numbers():
             return self.head(torch.cat([self.a(a), self.b(b), c], 1).mean((2, 3)))
 
     model = Split().eval()
-    parts = anatomy(model, torch.randn(1, 2, 6, 6))
-    members = {g.name: [p.outputs.flatten().tolist() for p in g.producers if p.name == "stem"] for g in parts.groups}
+    structure = anatomy(model, torch.randn(1, 2, 6, 6))
+    members = {
+        g.name: [p.outputs.flatten().tolist() for p in g.producers if p.name == "stem"] for g in structure.groups
+    }
     assert members == {"stem": [[0, 1, 2]], "stem#2": [[3, 4]], "stem#3": [[5, 6, 7]], "a": [], "b": []}
-    third = parts.groups[[group.name for group in parts.groups].index("stem#3")]
+    third = structure.groups[[group.name for group in structure.groups].index("stem#3")]
     assert third.read_by("head").inputs.flatten().tolist() == [8, 9, 10]
-    pruned = remove_channels(model, parts, {"stem": torch.tensor([2]), "stem#3": torch.tensor([0, 2])})
+    pruned = remove_channels(model, structure, {"stem": torch.tensor([2]), "stem#3": torch.tensor([0, 2])})
     assert pruned.sizes == (1, 2, 2) and torch.equal(pruned.stem.weight, model.stem.weight[[2, 3, 4, 5, 7]])
     assert torch.equal(pruned.head.weight, model.head.weight[:, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]])
 
@@ -241,8 +243,8 @@ def test_a_network_without_removable_channels_is_refused_in_one_sentence():
 def test_the_network_is_left_as_it_was():
     net = build("resnet", 8).train()
     before = copy.deepcopy(net.state_dict())
-    parts = anatomy(net, torch.randn(1, 1, 8, 8))
-    remove_channels(net, parts, {parts.groups[0].name: torch.arange(4)})
+    structure = anatomy(net, torch.randn(1, 1, 8, 8))
+    remove_channels(net, structure, {structure.groups[0].name: torch.arange(4)})
     assert net.training and all(torch.equal(before[key], value) for key, value in net.state_dict().items())
 
 

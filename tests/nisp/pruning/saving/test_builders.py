@@ -30,7 +30,7 @@ from nisp.pruning.saving.builders import build
         ("torchvision.models:resnet18", {"colour": 1}, "does not build with"),
     ],
 )
-def test_whatever_does_not_build_a_network_is_refused(factory, arguments, fault):
+def test_anything_that_does_not_build_a_network_is_refused(factory, arguments, fault):
     with pytest.raises(UserError, match=fault):
         build(factory, arguments)
 

@@ -1,4 +1,4 @@
-"""A file names network classes, and functions of tensors; whatever else Python can import stays out of its reach."""
+"""A file may name network classes and functions of tensors; nothing else that Python can import is within reach."""
 
 import os
 import sys
@@ -98,5 +98,5 @@ def test_what_has_no_import_path_is_refused():
     for thing in (lambda x: x, type("Local", (nn.Module,), {"__qualname__": "f.<locals>.Local"})):
         with pytest.raises(UserError, match="cannot be imported"):
             path_of(thing)
-    with pytest.raises(UserError, match="is none of torch's"):
+    with pytest.raises(UserError, match="is not one of torch's"):
         path_of(len)

@@ -58,22 +58,22 @@ ROOT, LINEAR = ("modules", 0), ("modules", 2)
         (edited(*ROOT, "attributes", "act", value={"function": "os:system"}), "'os:system' may not be named by a file"),
         (edited(*ROOT, "attributes", "act", value={"class": "subprocess:Popen"}), "is not a subclass of Module"),
         (edited(*ROOT, "attributes", "act", value={"enumeration": "subprocess:Popen"}), "is not a subclass of Enum"),
-        (edited(*ROOT, "attributes", "act", value={"enum": [LAYOUT, "MIDDLE"]}), "'enum' cannot be made of"),
+        (edited(*ROOT, "attributes", "act", value={"enum": [LAYOUT, "MIDDLE"]}), "'enum' cannot be made from"),
         (
             edited(*ROOT, "attributes", "act", value={"partial": [{"function": "builtins:exec"}, ["1"], {"dict": []}]}),
             "'builtins:exec' may not be named by a file",
         ),
-        (edited(*ROOT, "attributes", "act", value={"partial": [3, [], {"dict": []}]}), "'partial' cannot be made of"),
+        (edited(*ROOT, "attributes", "act", value={"partial": [3, [], {"dict": []}]}), "'partial' cannot be made from"),
         (edited(*ROOT, "attributes", "act", value={"eval": "1"}), "there is no eval '1'"),
-        (edited(*ROOT, "attributes", "act", value={"a": 1, "b": 2}), "an object of one key is expected, not of 2"),
-        (edited(*ROOT, "attributes", "act", value={"dict": [[[1], 2]]}), "'dict' cannot be made of"),
-        (edited(*ROOT, "attributes", "act", value={"tuple": 3}), "'tuple' cannot be made of 3"),
-        (edited(*ROOT, "attributes", "act", value={"Size": ["a"]}), "'Size' cannot be made of"),
-        (edited(*ROOT, "attributes", "act", value={"dtype": "load"}), "'dtype' cannot be made of 'load'"),
-        (edited(*ROOT, "attributes", "act", value={"float": "1"}), "'float' cannot be made of '1'"),
-        (edited(*ROOT, "attributes", "act", value={"device": "cuda:0"}), "'device' cannot be made of 'cuda:0'"),
-        (edited(*ROOT, "attributes", "act", value={"numpy": ["ndarray", 1]}), "'numpy' cannot be made of"),
-        (edited(*ROOT, "attributes", "act", value={"numpy": ["int8", 1000]}), "'numpy' cannot be made of"),
+        (edited(*ROOT, "attributes", "act", value={"a": 1, "b": 2}), "an object with one key is expected, not with 2"),
+        (edited(*ROOT, "attributes", "act", value={"dict": [[[1], 2]]}), "'dict' cannot be made from"),
+        (edited(*ROOT, "attributes", "act", value={"tuple": 3}), "'tuple' cannot be made from 3"),
+        (edited(*ROOT, "attributes", "act", value={"Size": ["a"]}), "'Size' cannot be made from"),
+        (edited(*ROOT, "attributes", "act", value={"dtype": "load"}), "'dtype' cannot be made from 'load'"),
+        (edited(*ROOT, "attributes", "act", value={"float": "1"}), "'float' cannot be made from '1'"),
+        (edited(*ROOT, "attributes", "act", value={"device": "cuda:0"}), "'device' cannot be made from 'cuda:0'"),
+        (edited(*ROOT, "attributes", "act", value={"numpy": ["ndarray", 1]}), "'numpy' cannot be made from"),
+        (edited(*ROOT, "attributes", "act", value={"numpy": ["int8", 1000]}), "'numpy' cannot be made from"),
         (edited(*ROOT, "attributes", "act", value={"module": -1}), "there is no module -1"),
         (edited(*ROOT, "attributes", "act", value={"module": 99}), "there is no module 99"),
         (edited(*ROOT, "attributes", "act", value={"tensor": "none"}), "there is no tensor 'none'"),
@@ -82,8 +82,8 @@ ROOT, LINEAR = ("modules", 0), ("modules", 2)
         (edited(*ROOT, "attributes", "__class__", value=1), "'__class__' may not be set"),
         (edited(*ROOT, "modules", "body", value="one"), "there is no module 'one'"),
         (edited(*ROOT, "modules", "body", value=True), "there is no module True"),
-        (edited(*ROOT, "modules", "a.b", value=1), "'a.b' cannot be the name of a part"),
-        (edited(*ROOT, "modules", "", value=1), "'' cannot be the name of a part"),
+        (edited(*ROOT, "modules", "a.b", value=1), "'a.b' cannot name a module"),
+        (edited(*ROOT, "modules", "", value=1), "'' cannot name a module"),
         (edited(*ROOT, "modules", "body", value=None), "it has modules outside the network"),
         (edited(*LINEAR, "parameters", "weight", value="other"), "there is no tensor 'other'"),
         (edited(*LINEAR, "parameters", "weight", value=3), "there is no tensor 3"),
@@ -97,15 +97,15 @@ ROOT, LINEAR = ("modules", 0), ("modules", 2)
             "'parameter' of the tensor .* has the wrong type: int",
         ),
         (edited("tensors", "body.0.bias", "parameter", value=False), "'body.0.bias' is not a parameter"),
-        (edited("tensors", "body.0.weight", "order", value=[0]), r"the order \[0\] is none of the 2 dimensions"),
-        (edited("tensors", "body.0.weight", "order", value=[0, 0]), "is none of the 2 dimensions"),
-        (edited("tensors", "body.0.weight", "order", value=[True, 0]), "is none of the 2 dimensions"),
+        (edited("tensors", "body.0.weight", "order", value=[0]), r"\[0\] is not an order of the 2 dimensions"),
+        (edited("tensors", "body.0.weight", "order", value=[0, 0]), "is not an order of the 2 dimensions"),
+        (edited("tensors", "body.0.weight", "order", value=[True, 0]), "is not an order of the 2 dimensions"),
     ],
 )
 def test_a_description_that_does_not_hold_is_one_sentence(content, fault):
-    with pytest.raises((Fault, UserError), match=fault) as told:
+    with pytest.raises((Fault, UserError), match=fault) as raised:
         rebuild(content["modules"], content["tensors"], TENSORS)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_the_unedited_description_holds():

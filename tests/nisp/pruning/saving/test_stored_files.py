@@ -110,9 +110,9 @@ def test_a_changed_digit_in_the_description_is_reported(saved):
 )
 def test_a_wrong_head_is_one_sentence(saved, changes, fault):
     edit(saved, **changes)
-    with pytest.raises(UserError, match=fault) as told:
+    with pytest.raises(UserError, match=fault) as raised:
         reload(saved)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("saved", ["factory"], indirect=True)
@@ -133,9 +133,9 @@ def test_a_wrong_head_is_one_sentence(saved, changes, fault):
 )
 def test_an_origin_that_does_not_hold_is_one_sentence(saved, changes, fault):
     edit(saved, **changes)
-    with pytest.raises(UserError, match=fault) as told:
+    with pytest.raises(UserError, match=fault) as raised:
         reload(saved)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -183,9 +183,9 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_not_data_is_refused_in_one_sentence(name, tmp_path):
     build, fault = REFUSED[name]
-    with pytest.raises(UserError, match=fault) as told:
+    with pytest.raises(UserError, match=fault) as raised:
         nisp.save(build(), tmp_path / "net")
-    assert str(told.value).endswith("pass factory= instead") and "\n" not in str(told.value)
+    assert str(raised.value).endswith("pass factory= instead") and "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
 
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from nisp import final_responses
+from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group
-from nisp.readings import readings
 
 
 class Mixed(nn.Module):
@@ -58,12 +58,12 @@ def test_final_responses_are_those_of_the_models_mode():
 
 
 @pytest.mark.parametrize("batch", [4, 50])
-def test_readings_come_by_batch_and_by_run_with_channels_last(batch):
+def test_layer_inputs_come_by_batch_and_by_run_with_channels_last(batch):
     model, images = Mixed().train(), torch.randn(6, 2, 3, 4)
     with torch.no_grad():
         x, once, _ = model.features(images)
     groups = (reader("conv", 2), reader("twice", 3), reader("conv", 2))
-    found = readings(model, groups, images, torch.clone, batch)
+    found = layer_inputs(model, groups, images, torch.clone, batch)
     parts = [slice(0, 4), slice(4, 6)] if batch == 4 else [slice(0, 6)]
     assert list(found) == ["conv", "twice"]
     expected = {
@@ -76,7 +76,7 @@ def test_readings_come_by_batch_and_by_run_with_channels_last(batch):
     assert model.training and not any(m._forward_pre_hooks for m in model.modules())
 
 
-def test_readings_are_those_of_the_network_in_eval_mode():
+def test_layer_inputs_are_those_of_the_network_in_eval_mode():
     model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 2)).train()
-    [found] = readings(model, (reader("1", 4),), torch.ones(9, 4), torch.clone)["1"]
+    [found] = layer_inputs(model, (reader("1", 4),), torch.ones(9, 4), torch.clone)["1"]
     assert found.eq(1).all() and model.training

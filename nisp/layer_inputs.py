@@ -1,4 +1,4 @@
-"""What the layers of a network read, over many images, a batch at a time."""
+"""The inputs of a network's layers over many images, reduced batch by batch."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 from nisp.pruning.contract import Group, channel_axis, evaluating
 
 BATCH = 32
-"""Images that are in memory at once: at 224 pixels, few."""
+"""Images in memory at once; small, because of images of 224 pixels."""
 
 
 @torch.no_grad()
-def readings(
+def layer_inputs(
     model: nn.Module, groups: Sequence[Group], images: Tensor, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
 ) -> dict[str, list[Tensor]]:
-    """Reader of any of ``groups`` -> what ``reduce`` makes of each batch of its input; in order of batches.
+    """Consumer of any of ``groups`` -> ``reduce`` of its input, one entry per batch, in order.
 
-    ``reduce`` is given a layer's input with channels last, shape (n, ..., channels). A layer that runs several times in
-    a forward pass has as many entries a batch. The model is left as it was.
+    ``reduce`` gets a layer's input with channels last, shape (n, ..., channels). A layer that runs several times in a
+    forward pass has that many entries per batch. The model is not changed.
     """
     names = {consumer.name: None for group in groups for consumer in group.consumers}
     read: dict[str, list[Tensor]] = {name: [] for name in names}
