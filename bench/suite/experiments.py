@@ -20,10 +20,10 @@ class Compositions(Strict):
 
     @property
     def methods(self) -> dict[str, MethodSpec]:
-        """Label -> method: the steps joined by +, where "none" and "recalibrate" are left out."""
-        unsaid = {"none": "", "least_squares": "+ls"}
+        """Label -> method: criterion, reconstruction and recovery joined by +, without "none" and "recalibrate"."""
+        suffixes = {"none": "", "least_squares": "+ls"}
         return {
-            f"{criterion}{unsaid[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
+            f"{criterion}{suffixes[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
                 criterion=criterion, reconstruction=reconstruction, recovery=recovery
             )
             for criterion, reconstruction, recovery in product(self.criteria, self.reconstructions, self.recoveries)

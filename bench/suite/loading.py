@@ -15,7 +15,7 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 LONGEST = 1_000_000
-"""Most characters in a file, and most nodes in its content once aliases are expanded."""
+"""Limit on the characters of a file, and on the nodes of its content once aliases are expanded."""
 
 
 class _Loader(yaml.SafeLoader):
