@@ -22,7 +22,7 @@ setup: .venv/installed  ## make .venv and install the locked requirements
 reproduce: setup  ## run the default suite end to end and print its verdicts
 	snakemake --cores $(CORES)
 
-test: setup  ## run the fast tests, and one of each kind of the slow ones (6 minutes on 2 cores)
+test: setup  ## run the fast tests, and one of each kind of slow test (6 minutes on 2 cores)
 	python -m pytest -m "not slow" $(PARALLEL)
 
 test-slow: setup  ## run the slow tests
@@ -33,7 +33,7 @@ test-all: setup  ## run all tests
 
 SEED ?= 0
 COUNT ?= 100
-mutants: setup  ## make COUNT (100) small changes, drawn by SEED (0), and say which of them no test notices
+mutants: setup  ## make COUNT (100) small code changes, drawn by SEED (0), and list those that no test notices
 	python -m benchmarks.mutants --seed $(SEED) --count $(COUNT) --jobs 2
 
 check: setup  ## ruff, mypy, snakefmt and snakemake --lint
@@ -43,18 +43,18 @@ check: setup  ## ruff, mypy, snakefmt and snakemake --lint
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 
-audit: setup  ## look for known vulnerabilities of the locked requirements (asks a service on the internet)
+audit: setup  ## check the locked requirements for known vulnerabilities (needs the internet)
 	uv tool run pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 figures: setup  ## draw the figures again from the tables
 	snakemake --cores 1 figures
 
-reference:  ## keep the tables and figures of results/SUITE (embedded) as its reference run
+reference:  ## copy the tables and figures of results/SUITE (embedded) to results/reference
 	mkdir -p results/reference/$(SUITE)
 	rm -rf results/reference/$(SUITE)/tables results/reference/$(SUITE)/figures
 	cp -r results/$(SUITE)/tables results/$(SUITE)/figures results/reference/$(SUITE)/
 
-docs: setup  ## write docs/methods.md again from the criteria's docstrings
+docs: setup  ## regenerate docs/methods.md from the criteria's docstrings
 	python -m bench.suite.method_docs > docs/methods.md.new
 	mv docs/methods.md.new docs/methods.md
 

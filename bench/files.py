@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, then moved there in one step; and their checksums."""
+"""Atomic file writes (a temporary file, then a rename), and checksums."""
 
 import contextlib
 import hashlib
@@ -13,9 +13,9 @@ from nisp.errors import UserError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to; it becomes ``path`` when the block ends well, and vanishes when not.
+    """A temporary path to write to: renamed to ``path`` if the block succeeds, deleted if not.
 
-    UserError where it cannot be written: a full disk, a directory without permission.
+    UserError if it cannot be written: a full disk, a directory without permission.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
     try:
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """UserError if nothing can be written below ``folder``, which need not be there yet."""
+    """UserError if nothing can be written below ``folder``; the folder need not exist yet."""
     with replacing(folder / ".writable") as temporary:
         temporary.touch()
     (folder / ".writable").unlink(missing_ok=True)
@@ -43,7 +43,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json_if_valid(path: Path) -> Any:
-    """The parsed content, or None where the file is missing or broken and so has to be made anew."""
+    """The parsed content, or None if the file is missing or broken and must be made again."""
     try:
         return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -56,7 +56,7 @@ def write_sealed(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_sealed_if_valid(path: Path) -> dict[str, Any] | None:
-    """What ``write_sealed`` wrote, or None where the file is missing or differs from that in as much as a bit."""
+    """What ``write_sealed`` wrote, or None if the file is missing or differs by even one bit."""
     content = read_json_if_valid(path)
     if not isinstance(content, dict):
         return None
@@ -65,10 +65,10 @@ def read_sealed_if_valid(path: Path) -> dict[str, Any] | None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The same; UserError instead of None."""
+    """Like ``read_sealed_if_valid``, with a UserError instead of None."""
     content = read_sealed_if_valid(path)
     if content is None:
-        raise UserError(f"{path} is missing or damaged (its checksum is another): delete it and run again")
+        raise UserError(f"{path} is missing or damaged (its checksum does not match): delete it and run again")
     return content
 
 
@@ -88,13 +88,13 @@ def write_sum(path: Path) -> None:
 
 
 def check_sum(path: Path) -> None:
-    """UserError if ``path`` is another than when its sum was written; a file without a sum is taken as it is."""
+    """UserError if ``path`` changed since its checksum was written; a file without a checksum is accepted."""
     if not _sum_file(path).exists():
         return
     if _sum_file(path).read_text().split() != [hashlib.sha256(path.read_bytes()).hexdigest(), path.name]:
         raise UserError(
-            f"{path} is damaged or was edited (its checksum is another): delete it and run again, "
-            f"or delete {_sum_file(path).name} to have it taken as it is"
+            f"{path} is damaged or was edited (its checksum does not match): delete it and run again, "
+            f"or delete {_sum_file(path).name} to use the file as it is"
         )
 
 

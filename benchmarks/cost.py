@@ -1,9 +1,9 @@
-"""What NISP's scores cost, beside a forward pass and torch-pruning's Taylor importance, on this machine.
+"""The cost of NISP's scores next to a forward pass and torch-pruning's Taylor importance, on this machine.
 
     python -m benchmarks.cost --threads 2
 
 ResNet-50 at 224 x 224 with random weights and given scores of the final responses. Times are medians of repeats that
-take turns, so that a busy machine slows all alike; peaks are growths of resident memory, each in a process of its own.
+take turns, so that a busy machine slows all equally. Peaks are growths of resident memory, each in its own process.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--peak", choices=["scoring", "forward"], help="measure one peak in this process, and no more")
+    parser.add_argument("--peak", choices=["scoring", "forward"], help="measure only this peak, in this process")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
@@ -86,7 +86,7 @@ def _taylor(model: torch.nn.Module, images: torch.Tensor) -> Callable[[], None]:
 
 
 def _medians(tasks: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds; each counted run follows one of the same task, which leaves caches and memory to it."""
+    """Median seconds; each counted run follows an uncounted one of the same task, which warms caches and memory."""
     times: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(repeats):
         for name, task in tasks.items():

@@ -1,4 +1,4 @@
-"""Write config/costs.yaml: what jobs ask of a scheduler, and GPU hours estimated, without building a network."""
+"""Write config/costs.yaml, so that memory and GPU hours can be estimated without building a network."""
 
 from pathlib import Path
 

@@ -1,9 +1,9 @@
-"""What each criterion costs, beside a forward pass of the calibration images, on this machine.
+"""The cost of each criterion next to a forward pass of the calibration images, on this machine.
 
     python -m benchmarks.criteria_cost --threads 1
 
 ResNet-20 at 28 x 28 pixels with random weights, and random images. Times are medians of repeats that take turns, so
-that a busy machine slows all alike. Prints a table for docs/methods.md.
+that a busy machine slows all equally. Prints a table for docs/methods.md.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from nisp.pruning.surgery import anatomy
 
 
 def main() -> None:
-    """Print seconds of each criterion, and how many forward passes of the same images they are."""
+    """Print the seconds of each criterion, and the same in forward passes of the same images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=3)

@@ -1,4 +1,4 @@
-"""How many photographs a second the suite decodes: python benchmarks/decoding.py [threads]."""
+"""How many photographs per second the suite decodes: python benchmarks/decoding.py [threads]."""
 
 import sys
 import tempfile
@@ -29,7 +29,7 @@ def main() -> None:
             start = time.perf_counter()
             decode()
             rate = COUNT / (time.perf_counter() - start)
-            print(f"{what}: {rate:.0f} photographs a second on {torch.get_num_threads()} threads")
+            print(f"{what}: {rate:.0f} photographs per second on {torch.get_num_threads()} threads")
 
 
 def _written(folder: Path) -> list[Path]:

@@ -1,9 +1,9 @@
-"""How long a suite takes from nothing, and how much of it is not training, scoring or measuring.
+"""How long a suite takes from scratch, and how much of that is not training, scoring or measuring.
 
     python benchmarks/overhead.py --cores 2
 
-The suite runs in an empty directory. Each job notes the seconds it spends at its work (imports and start-up excluded);
-what remains of cores x wall time is overhead: starting jobs, imports, tables, figures, and cores that wait.
+The suite runs in an empty directory. Each job records its working seconds (without imports and start-up);
+the rest of cores x wall time is overhead: starting jobs, imports, tables, figures, and idle cores.
 """
 
 import argparse

@@ -1,12 +1,12 @@
-"""Search for the reading of the paper that comes nearest to each row of its Table 1.
+"""Search for the reading of the paper that comes closest to each row of its Table 1.
 
     python -m benchmarks.table1_readings                       # every NISP row
     python -m benchmarks.table1_readings resnet-50-nisp-b      # one row
 
 For each row, many readings are computed: which network, which layers, how numbers of channels are rounded, which layers
 are counted, and whether the inputs that the next layer loses count as saved. A reading's cost follows from the groups
-that surgery finds: a layer costs its share of kept outputs times its share of kept inputs. Nothing is fitted; where a
-ratio is not known, every value of a grid is a reading, and the list says so. docs/table1.md discusses what comes out.
+that surgery finds: a layer costs its share of kept outputs times its share of kept inputs. Nothing is fitted; if a
+ratio is unknown, every value of a grid is a reading, and the list says so. docs/table1.md discusses the results.
 """
 
 import argparse
@@ -57,7 +57,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Net:
-    """What a reading's cost follows from."""
+    """The input of a reading's cost."""
 
     layers: tuple[Layer, ...]
     groups: tuple[Group, ...]
@@ -93,7 +93,7 @@ def described(model: nn.Module, example: torch.Tensor) -> Net:
 
 
 def shares(net: Net, kept: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Layer -> share of its outputs and of its inputs that is left, when ``kept`` (group -> channels) are."""
+    """Layer -> share of its outputs and of its inputs that is left, given ``kept`` (group -> channels)."""
     lost_out: dict[str, float] = {}
     lost_in: dict[str, float] = {}
     for group in net.groups:
@@ -109,7 +109,7 @@ def shares(net: Net, kept: Mapping[str, float]) -> dict[str, tuple[float, float]
 
 
 def saved(net: Net, left: Mapping[str, tuple[float, float]], of: str, inputs: bool, what: str) -> float:
-    """Per cent of the multiplications, or of the parameters, that are gone."""
+    """Per cent of the multiplications, or of the parameters, that are removed."""
     before = after = 0.0
     for layer in filter(COUNTED[of.removesuffix(NORMS)], net.layers):
         outputs, read = left[layer.name]
@@ -138,23 +138,23 @@ def readings(net_name: str, net: Net, pruned: Mapping[str, Mapping[str, float]],
 
 
 def ratio_of(group: Group, ratios: Mapping[str, float]) -> float:
-    """The ratio of the last pattern that matches one of the group's layers; 0 where none does."""
+    """The ratio of the last pattern that matches one of the group's layers; 0 if none does."""
     matching = [r for pattern, r in ratios.items() if any(fnmatchcase(p.name, pattern) for p in group.producers)]
     return matching[-1] if matching else 0.0
 
 
 def alexnet(variant: Variant) -> Iterator[Reading]:
-    """Half of any set of layers, in the network in parts and in one without."""
+    """Half of any set of layers, in the network with grouped convolutions and in one without."""
     layers = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7")
     sets = chain.from_iterable(combinations(layers, count) for count in range(1, len(layers) + 1))
     pruned = {" ".join(names): dict.fromkeys(names, 0.5) for names in sets}
     model, example = network(variant)
-    yield from readings("in parts", described(model, example), pruned)
+    yield from readings("grouped", described(model, example), pruned)
     for name in ("conv2", "conv4", "conv5"):
-        parts = model.get_submodule(name)
-        whole = nn.Conv2d(parts.in_channels, parts.out_channels, parts.kernel_size, padding=parts.padding)
+        conv = model.get_submodule(name)
+        whole = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel_size, padding=conv.padding)
         setattr(model, name, whole)
-    yield from readings("without parts", described(model, example), pruned)
+    yield from readings("not grouped", described(model, example), pruned)
 
 
 def googlenet(variant: Variant) -> Iterator[Reading]:
@@ -208,7 +208,7 @@ SEARCHES: dict[str, Callable[[Variant], Iterator[Reading]]] = {
 def main() -> None:
     """Print, for each row, how many readings there are and the nearest of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", help="names of variants; none: all of NISP's own")
+    parser.add_argument("rows", nargs="*", help="names of variants; default: all of NISP's own")
     parser.add_argument("--show", type=int, default=2, help="readings to show of each kind")
     given = parser.parse_args()
     torch.set_num_threads(1)

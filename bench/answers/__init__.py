@@ -1,1 +1,1 @@
-"""Tables, statistics and verdicts, from records and tables alone; nothing here imports torch."""
+"""Tables, statistics and verdicts, from records and tables alone; imports no torch."""

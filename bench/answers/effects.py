@@ -1,7 +1,7 @@
-"""How much of the final accuracy is due to what: criterion, reconstruction, recovery and ratio, in a full factorial.
+"""Effects of criterion, reconstruction, recovery and ratio on the final accuracy, in a full factorial.
 
-Every seed is a complete design of its own, so its variance splits exactly into main effects, two-way interactions and
-the rest, and the spread over seeds tells how sure each share is.
+Every seed is a complete design, so its variance splits exactly into main effects, two-way interactions and the rest;
+the spread over seeds gives the uncertainty of each share.
 """
 
 from collections.abc import Iterator

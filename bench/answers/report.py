@@ -26,7 +26,7 @@ def page(
     captions: dict[str, str],
     figures: Path,
 ) -> str:
-    """HTML with the figures inside; it needs no network."""
+    """HTML with embedded figures; opens offline."""
     template = Environment(
         loader=FileSystemLoader(ROOT / "workflow" / "report"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     ).get_template("report.html.j2")
@@ -84,7 +84,7 @@ def _accuracy(suite: Suite, runs: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _spread(mean: float, std: float) -> str:
-    """Mean and standard deviation over seeds; of one seed there is none."""
+    """Mean and standard deviation over seeds; only the mean for a single seed."""
     return f"{mean:.1f}" if std != std else f"{mean:.1f} ± {std:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""How far the ranking of methods agrees between settings: Kendall's tau over budgets, seeds, models and schedules."""
+"""How well rankings of methods agree between settings: Kendall's tau over budgets, seeds, models and schedules."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -26,8 +26,8 @@ STABILITY = pa.DataFrameSchema(
 def stability(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean and lowest tau-b between all pairs of ratios, seeds and models, of the methods' final accuracies.
 
-    Trained methods and untrained ones are ranked apart. Between schedules, what is ranked is the choice of channels, in
-    each panel and at each ratio where it was fine-tuned at a fixed and at a tuned learning rate.
+    Methods with and without training are ranked separately. Between schedules, criteria with their reconstruction are
+    ranked, in each panel and at each ratio where they were fine-tuned at both a fixed and a tuned learning rate.
     """
     runs = labelled(runs)
     trained = ~runs["recovery"].isin(["none", "recalibrate"])

@@ -20,10 +20,10 @@ class Paired:
 
 
 def paired_bootstrap(differences: Sequence[float], null: float = 0.0, level: float = 0.95, seed: int = 0) -> Paired:
-    """Bootstrap-t interval of the mean of ``differences``, one a seed, and the two-sided p-value of mean = ``null``.
+    """Bootstrap-t interval of the mean of ``differences``, one per seed, and the two-sided p-value of mean = ``null``.
 
     With 5 to 8 seeds a percentile interval is too short; the studentised bootstrap carries the spread's own
-    uncertainty (Efron and Tibshirani 1993, section 12.5). So few values make it break down, though: resamples that
+    uncertainty (Efron and Tibshirani 1993, section 12.5). With this few values it breaks down, however: resamples that
     repeat one value have no spread at all. Resamples are therefore smoothed by a Gaussian kernel and shrunk to keep
     their variance (Silverman and Young 1987), with Silverman's bandwidth 1.06 n^(-1/5) standard deviations.
 

@@ -1,4 +1,4 @@
-"""The tables of a suite: their columns, and how they are put together from the records."""
+"""The tables of a suite: their columns, and how they are built from the records."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ RUNS = pa.DataFrameSchema(
             name: pa.Column(float, _per_cent)
             for name in ("top1_base", "top1_pruned", "top1_recalibrated", "top1_final")
         },
-        # Empty where there are no more than five classes.
+        # Empty if there are at most five classes.
         **{name: pa.Column(float, _per_cent, nullable=True) for name in ("top5_base", "top5_final")},
         **{name: pa.Column(int, _positive) for name in ("macs_base", "macs", "params_base", "params")},
         **{name: pa.Column(float, _positive) for name in ("latency_base_ms", "latency_ms")},
@@ -51,7 +51,7 @@ RUNS = pa.DataFrameSchema(
         "agreement_top5": pa.Column(float, _per_cent, nullable=True),
         "removal_error": pa.Column(float, pa.Check.in_range(0, 1e-9)),
         "val_top1_final": pa.Column(float, _per_cent),
-        # Of fine-tuning and training from scratch, on the base's; empty where nothing is trained.
+        # Times the base's learning rate, in fine-tuning and training from scratch; empty if nothing is trained.
         "learning_rate_factor": pa.Column(float, pa.Check.gt(0), nullable=True),
     },
     strict=True,
@@ -85,7 +85,7 @@ REFITS = pa.DataFrameSchema(
     strict=True,
     ordered=True,
 )
-"""What least squares left in each layer (nisp.pruning.reconstruction.Refit)."""
+"""Least-squares results of each layer (nisp.pruning.reconstruction.Refit)."""
 
 VERDICTS = pa.DataFrameSchema(
     {
@@ -145,21 +145,21 @@ def _latency_by_run(suite: Suite, rows: Sequence[Mapping[str, Any]]) -> dict[Run
 
 
 def framed(rows: Sequence[Any], schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """The rows (mappings, or tuples in the schema's order; none is fine too) as a table that fits the schema."""
+    """The rows (mappings, or tuples in the schema's order; may be empty) as a table that fits the schema."""
     frame = pd.DataFrame(rows, columns=list(schema.columns))
     untyped = {"depth"} & set(frame.columns) if rows else frame.columns
     return schema.validate(frame.astype({name: str(schema.columns[name].dtype) for name in untyped}))
 
 
 def write(frame: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> None:
-    """Write a table that fits its schema as CSV, atomically, and its checksum beside it."""
+    """Write a table that fits its schema as CSV, atomically, and its checksum next to it."""
     with replacing(path) as temporary:
         schema.validate(frame).to_csv(temporary, index=False, float_format="%.10g")
     write_sum(path)
 
 
 def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Read a table; UserError if it is missing, is not what was written, or does not fit its schema."""
+    """Read a table; UserError if it is missing, was changed, or does not fit its schema."""
     types = {name: str(column.dtype) for name, column in schema.columns.items()}
     try:
         check_sum(path)
@@ -170,11 +170,11 @@ def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
 
 
 def labelled(runs: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with two more columns; no depth becomes 0.
+    """The same rows with two more columns; a missing depth becomes 0.
 
-    label  model and depth in one word, as in suite files
-    panel  what is compared within one panel of a figure: the label, with the data set where the model was trained on
-           several, and the plan where it is not uniform
+    label  model and depth, as in plain-6
+    panel  what one panel of a figure compares: the label, with the data set if the model was trained on several, and
+           the plan if it is not uniform
     """
     depths = runs["depth"].fillna(0).astype(int)
     label = runs["model"] + depths.map(lambda depth: f"-{depth}" if depth else "")

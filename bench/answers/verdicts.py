@@ -14,11 +14,11 @@ from bench.suite.schema import Suite
 
 LEVEL = 0.05
 WIDTHS = {"comparison": 42, "setting": 16}
-"""Columns of the table for terminals, in characters; wider where a name needs it."""
+"""Columns of the table for terminals, in characters; wider if a name needs it."""
 
 
 def verdicts(suite: Suite, runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a question, comparison and setting; p-values are Holm-corrected within each question."""
+    """One row per question, comparison and setting; p-values are Holm-corrected within each question."""
     rows: list[dict[str, object]] = []
     for question in suite.questions:
         compared = list(_comparisons(question, labelled(runs)))
@@ -93,7 +93,7 @@ def _grouped(values: pd.Series, level: str, order: tuple[str, ...]) -> Iterator[
 
 
 def as_text(suite: Suite, answers: pd.DataFrame, removed: Reductions) -> str:
-    """The verdict table for a terminal: each question, its claim, its answer, and one line a comparison."""
+    """The verdict table for a terminal: each question, its claim, its answer, and one line per comparison."""
     lines = []
     first, second = (max([least, *(len(text) + 2 for text in answers[column])]) for column, least in WIDTHS.items())
     for question in suite.questions:

@@ -26,12 +26,12 @@ class Split(NamedTuple):
 class ImageFiles(Protocol):
     """Images that stay in files, used like a float32 tensor of shape (n, channels, height, width).
 
-    A slice of them is a view of files still; a tensor of indices decodes these images.
+    A slice is still a view of files; a tensor of indices decodes those images.
     """
 
     @property
     def shape(self) -> torch.Size:
-        """What the tensor's would be."""
+        """Shape of the tensor of all images."""
 
     @property
     def device(self) -> torch.device:
@@ -53,9 +53,9 @@ class ImageFiles(Protocol):
         """The same files, to be decoded onto ``device``."""
 
     def resized_crops(self, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)) -> Tensor:
-        """Of the images of these indices those at ``mine``, each a random part of its photograph.
+        """The images at ``chosen[mine]``, each a random part of its photograph.
 
-        ``generator`` draws for all of them.
+        Random numbers are drawn for all of ``chosen``.
         """
 
 
@@ -77,8 +77,8 @@ class FileSplit(NamedTuple):
 class Dataset:
     """Three disjoint splits, normalised by the mean and standard deviation of training images.
 
-    Training images, in random order, train, calibrate and score; validation images decide; test images are only
-    reported on.
+    Training images, in random order, are for training, calibration and scoring; validation images for choices; test
+    images for reporting only.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Dataset:
         return Split(self.train.images[chosen], self.train.labels[chosen])
 
     def to(self, device: torch.device) -> "Dataset":
-        """The same data set with all tensors on ``device``, those of decoded images too."""
+        """The same data set with all tensors on ``device``, including decoded images."""
         parts = (self.train, self.validation, self.test)
         train, validation, test = (part.to(device) for part in parts)
         return replace(self, train=train, validation=validation, test=test)

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 through torchvision, which checks the files' sums before it reads them."""
+"""CIFAR-10 and CIFAR-100 through torchvision, which checks the files' checksums before it reads them."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ VALIDATION_SHARE = 0.1
 def load_cifar(name: str, source: Any, directory: Path, seed: int, classes: int) -> Dataset:
     """The data set of torchvision's class ``source``; a validation split is taken from the training images by ``seed``.
 
-    Looked for in ``directory``, where torchvision would put it too; downloaded if it is not there.
+    Looked for in ``directory``, in torchvision's layout; downloaded if it is not there.
 
     UserError that names the file that is missing or broken, and where to get it.
     """
@@ -25,7 +25,7 @@ def load_cifar(name: str, source: Any, directory: Path, seed: int, classes: int)
     needed = [(folder / file, sum_) for file, sum_ in (*source.train_list, *source.test_list)]
     for path, sum_ in needed:
         if path.exists() and not check_integrity(str(path), sum_):
-            raise UserError(f"the data file {path} is truncated or broken: delete {folder} and get it anew")
+            raise UserError(f"the data file {path} is truncated or broken: delete {folder} and download it again")
     download = not all(path.exists() for path, _ in needed)
     try:
         train, test = (_split(source(directory, train=part, download=download)) for part in (True, False))

@@ -1,4 +1,4 @@
-"""Which part of a photograph is shown to a network: as torchvision's reference recipes for ImageNet cut them."""
+"""Crops of photographs, as in torchvision's reference recipes for ImageNet."""
 
 import math
 import random
@@ -33,7 +33,7 @@ def random_part(photograph: Any, size: int, seed: int) -> Any:
         if 0 < w <= width and 0 < h <= height:
             left, top = draw.randint(0, width - w), draw.randint(0, height - h)
             break
-    else:  # a photograph so long that no part fits: its middle, as wide or as high as may be
+    else:  # a photograph too elongated for any part: its middle, as wide or as high as allowed
         w, h = min(width, round(height * ASPECT[1])), min(height, round(width / ASPECT[0]))
         left, top = (width - w) // 2, (height - h) // 2
     return _scaled(photograph.crop((left, top, left + w, top + h)), (size, size))

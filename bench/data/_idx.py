@@ -1,4 +1,4 @@
-"""Data sets in MNIST's IDX files, packed or not: found in a directory, in a system's package, or downloaded."""
+"""Data sets in MNIST's IDX files, gzipped or not: found in a directory or a system package, or downloaded."""
 
 import gzip
 import math
@@ -50,7 +50,7 @@ def _file(folder: Path, file: str) -> Path:
 
 
 def _downloaded(name: str, source: str, directory: Path) -> Path:
-    """Where the files lie after a download. They appear together or not at all, for torchvision leaves half of them."""
+    """Folder of the downloaded files. All appear at once or none, because torchvision can leave a partial download."""
     import torchvision  # takes seconds, and most users have the files
 
     place = directory / source / "raw"
@@ -78,19 +78,19 @@ def _split(images: Path, labels: Path) -> Split:
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
     """Unsigned bytes of an IDX file with that many dimensions, gzipped if its name ends in .gz.
 
-    UserError if the file is missing, truncated, or no such file.
+    UserError if the file is missing, truncated, or not in this format.
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"the data file {path} (or {path.name}.gz) is missing: put it beside the others") from None
+        raise UserError(f"the data file {path} (or {path.name}.gz) is missing: put it next to the others") from None
     except (OSError, EOFError) as error:
-        raise UserError(f"the data file {path} is broken ({error}): get it anew") from None
+        raise UserError(f"the data file {path} is broken ({error}): download it again") from None
     header = 4 + 4 * dimensions
     if content[:4] != bytes([0, 0, 8, dimensions]) or len(content) < header:
-        raise UserError(f"the data file {path} is no IDX file of {dimensions} dimensions: get it anew")
+        raise UserError(f"the data file {path} is not an IDX file of {dimensions} dimensions: download it again")
     shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
     if len(content) != header + math.prod(shape):
         raise UserError(f"the data file {path} holds {len(content)} bytes, not the {header + math.prod(shape)} of its "
-                        f"header: it is truncated or broken, get it anew")  # fmt: skip
+                        f"header: it is truncated or broken, download it again")  # fmt: skip
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()

@@ -28,13 +28,13 @@ Crop = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class JpegImages:
-    """What a normalised float32 tensor (n, 3, image_size, image_size) of the files would be, see bench.data.ImageFiles.
+    """Stands for a normalised float32 tensor (n, 3, image_size, image_size) of the files (bench.data.ImageFiles).
 
     root   folder of all files
-    paths  names below it, shape (n, longest), uint8, filled up with zeros
+    paths  names below it, shape (n, longest), uint8, padded with zeros
     sizes  bytes of each file, shape (n,), int64
 
-    Decoding a file that is missing, broken, or another than when it was listed is a UserError that names it.
+    Decoding a file that is missing, broken, or changed since it was listed raises a UserError that names it.
     """
 
     root: Path
@@ -45,12 +45,12 @@ class JpegImages:
 
     @classmethod
     def listed(cls, root: Path, paths: Iterable[Path], image_size: int) -> Self:
-        """Files below ``root``; UserError that names one that is empty or a link to nothing."""
+        """Files below ``root``; UserError that names an empty file or a broken link."""
         names, sizes = [], []
         for file in paths:
             size = file.stat().st_size if file.exists() else 0
             if size == 0:
-                raise UserError(f"the image {file} is empty: get it anew, or remove it")
+                raise UserError(f"the image {file} is empty: get it again, or remove it")
             names.append(os.fsencode(file.relative_to(root)))
             sizes.append(size)
         return cls(root, torch.from_numpy(np.array(names)[:, None].view(np.uint8)), torch.tensor(sizes), image_size)
@@ -68,13 +68,13 @@ class JpegImages:
     @overload
     def __getitem__(self, chosen: Tensor, /) -> Tensor: ...
     def __getitem__(self, chosen: slice | Tensor, /) -> Self | Tensor:
-        """A slice is a view of files; images of a tensor of indices are decoded, their middle at the image size."""
+        """A slice is a view of files; a tensor of indices decodes those images, their middle at the image size."""
         if isinstance(chosen, slice):
             return replace(self, paths=self.paths[chosen], sizes=self.sizes[chosen])
         return self._decoded(chosen, [partial(central, size=self.image_size)] * len(chosen))
 
     def split(self, size: int, /) -> Iterator[Tensor]:
-        """All images in order, ``size`` at a time, the next ones decoded while the present ones are used."""
+        """All images in order, ``size`` at a time, the next ones decoded while the current ones are used."""
         return ahead(self[chosen] for chosen in torch.arange(len(self)).split(size))
 
     def to(self, device: torch.device, /) -> Self:
@@ -83,7 +83,7 @@ class JpegImages:
 
     def resized_crops(self, chosen: Tensor, generator: torch.Generator, mine: slice = slice(None)) -> Tensor:
         """Random parts of the photographs ``chosen``, scaled to the image size (bench.data._crops.random_part)."""
-        # Seeds are drawn here, in order, for threads take turns as they like.
+        # Seeds are drawn here, in order, because the order of threads is not fixed.
         seeds = torch.randint(2**63 - 1, (len(chosen),), generator=generator)[mine].tolist()
         return self._decoded(chosen[mine], [partial(random_part, size=self.image_size, seed=seed) for seed in seeds])
 
@@ -102,23 +102,23 @@ class JpegImages:
 
 def _pixels(path: Path, size: int, crop: Crop) -> np.ndarray:
     """The crop of one photograph, uint8, shape (height, width, 3)."""
-    from PIL import Image  # planning a suite, and data sets of other kinds, do without
+    from PIL import Image  # not needed for planning, or for other kinds of data sets
 
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"the image {path} cannot be read ({error.strerror}): put it back, or {_LIST_ANEW}") from None
+        raise UserError(f"the image {path} cannot be read ({error.strerror}): put it back, or {_LIST_AGAIN}") from None
     if len(content) != size:
         raise UserError(f"the image {path} has {len(content)} bytes, not the {size} that it had when it was listed: "
-                        f"put the old one back, or {_LIST_ANEW}")  # fmt: skip
+                        f"put the old one back, or {_LIST_AGAIN}")  # fmt: skip
     try:
         with Image.open(io.BytesIO(content)) as photograph:
             return np.asarray(crop(photograph.convert("RGB")))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).partition("<")[0].strip()
         raise UserError(
-            f"the image {path} is truncated or no JPEG ({reason}): get it anew, or remove it and {_LIST_ANEW}"
+            f"the image {path} is truncated or not a JPEG ({reason}): get it again, or remove it and {_LIST_AGAIN}"
         ) from None
 
 
-_LIST_ANEW = "delete the suite's data/*.safetensors and run again"
+_LIST_AGAIN = "delete the suite's data/*.safetensors and run again"

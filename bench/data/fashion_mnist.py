@@ -6,9 +6,9 @@ from bench.data import Dataset
 from bench.data._idx import load_idx
 
 PACKAGE = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package dataset-fashion-mnist lies."""
+"""Files of Debian's package dataset-fashion-mnist."""
 
 
 def load(directory: Path, seed: int) -> Dataset:
-    """55,000 training, 5,000 validation and 10,000 test images; found by itself where Debian's package is installed."""
+    """55,000 training, 5,000 validation and 10,000 test images; found automatically with Debian's package."""
     return load_idx("fashion_mnist", "FashionMNIST", directory, seed, [PACKAGE])

@@ -35,7 +35,7 @@ def load(directory: Path, seed: int, image_size: int = 224) -> Dataset:
     test: Labelled = []
     for label, (name, files) in enumerate(found["train"].items()):
         if len(files) < 2:
-            raise UserError(f"{root / 'train' / name} needs at least 2 images, one of them to validate with: add some")
+            raise UserError(f"{root / 'train' / name} needs at least 2 images, one of them for validation: add some")
         drawn = _shuffled([(file, label) for file in files], generator)
         share = math.ceil(VALIDATION_SHARE * len(files))
         validation += drawn[:share]
@@ -58,12 +58,12 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         )
     classes = {entry.name: _images(entry) for entry in sorted(folder.iterdir()) if entry.is_dir()}
     if not classes:
-        raise UserError(f"{folder} has no class folders: sort its images into one folder a class, as in train")
+        raise UserError(f"{folder} has no class folders: sort its images into one folder per class, as in train")
     return classes
 
 
 def _images(folder: Path) -> list[Path]:
-    # Names with a dot in front are leftovers of macOS, whatever they end in.
+    # Names that begin with a dot are leftovers of macOS, even if they end in .JPEG.
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
     if not files:
         raise UserError(f"the class folder {folder} has no .JPEG files: unpack its images there, or remove the folder")

@@ -1,7 +1,7 @@
 """Figures, one file each: a module with ``draw(results) -> (figure, caption) | None`` and its NUMBER in the report.
 
-They are drawn from the tables alone, as PDF for print and PNG for screens.
-None means that the suite has nothing to show in that figure.
+They are drawn from the tables alone, as PDF for print and PNG for screens. None means that the suite has nothing to
+show in that figure.
 """
 
 from pathlib import Path

@@ -39,7 +39,7 @@ def draw_against(results: Results, x: str, label: str, caption: str, reverse: bo
 
 
 def _settled(untrained: pd.DataFrame) -> pd.DataFrame:
-    """Recalibrated runs, if there are any: those that were left alone have the same accuracies up to there."""
+    """Recalibrated runs, if there are any: up to there, runs without recovery have the same accuracies."""
     recalibrated = untrained[untrained["recovery"] == "recalibrate"]
     return untrained if recalibrated.empty else recalibrated
 

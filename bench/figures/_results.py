@@ -1,4 +1,4 @@
-"""What a figure is drawn from, and what drawing it gives."""
+"""The input and output of drawing a figure."""
 
 from dataclasses import dataclass
 

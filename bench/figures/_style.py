@@ -1,4 +1,4 @@
-"""How all figures look: colours for the colour-blind, and a marker and dash for each method, for print in grey."""
+"""The look of all figures: colours for the colour-blind, and a marker and dash per method, for print in grey."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -42,8 +42,8 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
     change marker and dash. NISP's own line is the thickest.
     """
     spec = suite.methods[method]
-    kin = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
-    criteria = list(dict.fromkeys(other.criterion for other in kin))
+    specs = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
+    criteria = list(dict.fromkeys(other.criterion for other in specs))
     if spec.recovery.startswith("scratch"):
         index = SCRATCH.index(spec.recovery)
         return {"color": GREYS[index], "marker": MARKERS[(9 + index) % 12], "linestyle": DASHES[1 + index]}
@@ -56,7 +56,7 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
 
 
 def title(panel: str) -> str:
-    """A panel's model as people write it, and on a second line its data set or plan where told."""
+    """A panel's model as people write it, and its data set or plan, if given, on a second line."""
     label, _, rest = panel.partition(" ")
     family, _, depth = label.partition("-")
     name = "-".join(part for part in (NAMES.get(family, family), depth) if part)
@@ -97,7 +97,7 @@ def legend(figure: Figure, panels: Iterable[Axes], columns: int = 4) -> None:
 
 
 def row_legend(row: Sequence[Axes]) -> None:
-    """One legend beside a row of panels, each method once; of many methods a dense one, no higher than the row."""
+    """One legend next to a row of panels, each method once; a dense one for many methods, no higher than the row."""
     handles, labels = _entries(row)
     style: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "frameon": False, "handlelength": 3.2}
     if len(labels) > 14:

@@ -9,7 +9,7 @@ NUMBER = 2
 
 
 def draw(results: Results) -> Drawing:
-    """What is left of the accuracy at what is left of the multiply-accumulates."""
+    """Accuracy of the pruned network against the share of multiply-accumulates left."""
     runs = results.runs.assign(macs_left=100 * results.runs["macs"] / results.runs["macs_base"])
     return draw_against(
         replace(results, runs=runs),

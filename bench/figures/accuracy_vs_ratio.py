@@ -7,7 +7,7 @@ NUMBER = 1
 
 
 def draw(results: Results) -> Drawing:
-    """What is left of the accuracy when every group loses the same share of its channels."""
+    """Accuracy of the pruned network when every group loses the same share of its channels."""
     return draw_against(
         results, "ratio", "pruning ratio", "Test accuracy against the pruning ratio, the same for every group."
     )

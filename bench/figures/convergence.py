@@ -8,7 +8,7 @@ from bench.figures._results import Drawing, Results
 
 NUMBER = 3
 MANY = 8
-"""Bands of more methods than these would hide one another."""
+"""With more methods than this, bands would hide one another."""
 
 
 def draw(results: Results) -> Drawing:
@@ -47,5 +47,5 @@ def draw(results: Results) -> Drawing:
 
 
 def _ratios(curves: pd.DataFrame) -> list[float]:
-    """The ratios nearest to a half and to three quarters, each once."""
+    """The ratios nearest to a half and to three quarters, without duplicates."""
     return sorted({min(curves["ratio"].unique(), key=lambda ratio: abs(ratio - wanted)) for wanted in (0.5, 0.75)})

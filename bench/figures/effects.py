@@ -1,4 +1,4 @@
-"""What the final accuracy is due to, in a factorial suite."""
+"""Effects on the final accuracy, in a factorial suite."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ LEAST_SHARE = 0.5
 
 
 def draw(results: Results) -> Drawing:
-    """Above, shares of variance; below, what each level adds; one column a model."""
+    """Above, shares of variance; below, what each level adds; one column per model."""
     effects = results.effects
     if effects.empty:
         return None

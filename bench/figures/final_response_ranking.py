@@ -54,12 +54,12 @@ def draw(results: Results) -> Drawing:
 
 
 def _composition(spec: MethodSpec) -> tuple[str, str, int, bool]:
-    """What a method does beside selecting."""
+    """What a method does after selecting channels."""
     return spec.reconstruction, spec.recovery, spec.steps, spec.rescore
 
 
 def _differences(runs: pd.DataFrame, label: str, reference: str) -> pd.DataFrame:
-    """Ratio -> mean, low and high of the paired difference, where there are two seeds or more."""
+    """Ratio -> mean, low and high of the paired difference, if there are at least two seeds."""
     first, second = (runs[runs["method"] == method].set_index(KEY)["top1_final"] for method in (label, reference))
     paired = (first - second).dropna()
     rows = {}

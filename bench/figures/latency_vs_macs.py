@@ -10,7 +10,7 @@ NUMBER = 5
 
 
 def draw(results: Results) -> Drawing:
-    """One panel a batch size; a colour a model, a line a plan; the diagonal is where time follows MACs."""
+    """One panel per batch size, one colour per model, one line per plan; on the diagonal, time follows MACs."""
     shapes = results.runs.drop_duplicates(["panel", "macs"]).sort_values("macs")
     batches = [("1", "latency_ms", "latency_base_ms")]
     batches.append((str(results.suite.large_batch), "latency_large_ms", "latency_large_base_ms"))

@@ -13,7 +13,7 @@ LOOK = {
 
 
 def draw(results: Results) -> Drawing:
-    """One panel a question; to the right of zero (or of the margin) speaks for the claim."""
+    """One panel per question; values right of the black line (zero, or minus the margin) support the claim."""
     verdicts = results.verdicts
     questions = [q for q in results.suite.questions if (verdicts["question"] == q.id).any()]
     if not questions:

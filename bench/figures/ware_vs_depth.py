@@ -1,4 +1,4 @@
-"""What depth does: WARE, the weighted error of the final responses, and accuracy."""
+"""WARE, the weighted error of the final responses, and accuracy against depth."""
 
 from bench.figures import _style as style
 from bench.figures._results import Drawing, Results

@@ -1,4 +1,4 @@
-"""torchvision's AlexNet: the one-column variant, without parts and without norms (Krizhevsky 2014)."""
+"""torchvision's AlexNet: the one-column variant, without grouped convolutions and without norms (Krizhevsky 2014)."""
 
 from torch import nn
 

@@ -1,7 +1,7 @@
-"""AlexNet as Caffe trains it (bvlc_reference_caffenet): conv2, conv4 and conv5 in two parts, for images of 227 pixels.
+"""AlexNet as Caffe trains it (bvlc_reference_caffenet): conv2, conv4 and conv5 in two groups, for images of 227 pixels.
 
-Krizhevsky et al. 2012, with each pool before its local response norm. The parts halve the weights and multiplications
-of their layers, which decides what pruning saves; torchvision's `alexnet` has no parts and narrower layers.
+Krizhevsky et al. 2012, with each pool before its local response norm. The groups halve the weights and multiplications
+of their layers, which decides what pruning saves; torchvision's `alexnet` has no groups and narrower layers.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ DEPTHS: tuple[int, ...] = ()
 
 
 def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """CaffeNet; UserError if images are so small that nothing is left of them behind the last pool."""
+    """CaffeNet; UserError if images are so small that nothing is left of them after the last pool."""
     side = (image_size - 11) // 4 + 1
     for _ in range(3):
         side = (side - 3) // 2 + 1

@@ -1,7 +1,7 @@
 """torchvision's GoogLeNet: batch norm instead of local response norm, and 3x3 where the paper has 5x5.
 
-Its trained weights expect inputs scaled to [-1, 1], so the network itself converts what is normalised by ImageNet's
-mean and deviation; the auxiliary classifiers, which only help training, are left out. `googlenet_caffe` is the net of
+Its trained weights expect inputs scaled to [-1, 1], so the network itself converts images normalised by ImageNet's
+mean and deviation. The auxiliary classifiers, used only in training, are left out. `googlenet_caffe` is the network of
 2014.
 """
 

@@ -6,7 +6,7 @@ DEPTHS: tuple[int, ...] = ()
 
 
 def build(depth: int | None, in_channels: int, image_size: int, classes: int) -> nn.Module:
-    """LeNet 20-50-500 for images of 28 pixels and more; below, 3x3 kernels and 100 units that fit small images."""
+    """LeNet 20-50-500 for images of 28 pixels or more; 3x3 kernels and 100 units for smaller images."""
     small = image_size < 28
     kernel, padding, units = (3, 1, 100) if small else (5, 0, 500)
     side = image_size

@@ -1,4 +1,4 @@
-"""Plain convolutional nets of any depth: the same layers, more of them, to ask what depth does."""
+"""Plain convolutional nets of any depth: more of the same layers, to study the effect of depth."""
 
 from torch import nn
 

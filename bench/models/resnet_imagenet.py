@@ -1,6 +1,6 @@
 """torchvision's residual nets for ImageNet (He et al. 2016, table 1): basic blocks at depth 34, bottlenecks at 50.
 
-Shortcuts that change the width are 1x1 convolutions (option B). At depth 50 the stride lies in the 3x3 convolution.
+Shortcuts that change the width are 1x1 convolutions (option B). At depth 50 the stride is in the 3x3 convolution.
 """
 
 from torch import nn

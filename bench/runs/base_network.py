@@ -1,4 +1,4 @@
-"""A trained base network, with all that is measured of it once and shared by every method."""
+"""A trained base network and its measurements, which all methods share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nisp.pruning.surgery import Anatomy, anatomy
 Ranking = Callable[[Tensor], Tensor]
 """Final responses (n, features) -> importance of each feature; weighs the errors in WARE."""
 RANKED_IMAGES = 5000
-"""Training images, at most, whose final responses are ranked; they are in random order, so the first are a sample."""
+"""How many training images' final responses are ranked, at most: the first ones, since images are in random order."""
 
 
 @dataclass(frozen=True)

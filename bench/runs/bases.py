@@ -33,7 +33,7 @@ def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:
 
 
 def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec, seeds: Sequence[int]) -> None:
-    """Train the base network of every seed that is not stored yet, or load its weights where the suite names some."""
+    """Train the base network of every seed that is not stored yet, or load the weights that the suite names."""
     dataset = load_dataset(store.data(dataset_name)).to(device())
     progress = Progress(f"training {model.label} on {dataset_name}", len(seeds))
     for seed in seeds:

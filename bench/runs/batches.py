@@ -1,4 +1,4 @@
-"""What a job that prunes does: carry out the runs of one batch."""
+"""A prune job: carries out the runs of one batch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from bench.training.devices import device
 
 
 def protocol(suite: Suite, model: ModelSpec) -> Protocol:
-    """What all methods of the suite share."""
+    """The settings that all methods of the suite share."""
     finetuning = suite.finetuning(model)
     return Protocol(
         base=recipe(suite, model),
@@ -34,19 +34,19 @@ def protocol(suite: Suite, model: ModelSpec) -> Protocol:
 
 
 def method(suite: Suite, label: str) -> Method:
-    """The composition called ``label``, its criterion imported."""
+    """The composition called ``label``, with its criterion imported."""
     spec = suite.methods[label]
     score = plugins.load(plugins.CRITERIA, spec.criterion).score
     return Method(score, spec.options, spec.reconstruction, spec.recovery, spec.steps, spec.rescore)
 
 
 def ranking(suite: Suite) -> Ranking:
-    """How the suite ranks final responses, imported."""
+    """The suite's ranking of final responses, imported."""
     return partial(plugins.load(plugins.RANKINGS, suite.frl_ranking.name).rank, **suite.frl_ranking.options)
 
 
 def target(suite: Suite, run: Run) -> Target:
-    """How much a run takes from where, the criterion that allocates imported."""
+    """The plan and ratio of a run, with the criterion that allocates imported."""
     plan = suite.plans[run.plan]
     named = plan.allocation in plugins.available(plugins.CRITERIA)
     return Target(plan, run.ratio, plugins.load(plugins.CRITERIA, plan.allocation).score if named else None)

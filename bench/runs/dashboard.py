@@ -1,7 +1,7 @@
-"""How a whole run stands, in a line now and then: jobs done, running and failed, and the time left.
+"""Progress of a whole workflow, one line at a time: jobs done, running and failed, and the time left.
 
-It listens, in Snakemake's main process, to the events that are logged for logger plugins. They come alike from jobs
-that run here and on a cluster, where a job that waits in the queue counts as running.
+It listens in Snakemake's main process to the events logged for logger plugins, which are the same for local and cluster
+jobs. On a cluster, a queued job counts as running.
 """
 
 import logging
@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 
 
 class Dashboard(logging.Handler):
-    """Counts the jobs of each rule, and says a line every ten seconds at most: in long runs every 2 % of their time.
+    """Counts jobs by rule and prints a line after every 2 % of the time so far: every 10 seconds to 10 minutes.
 
     jobs  rule -> number of jobs to do
-    say   is given each line
+    say   called with each line
     """
 
     def __init__(
@@ -36,14 +36,14 @@ class Dashboard(logging.Handler):
         threading.Thread(target=self._watch, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take note of an event."""
+        """Handle a logged event."""
         note = self.on_event.get(str(getattr(record, "event", "")))
         if note:
             note(record)
             self.tick()
 
     def tick(self) -> None:
-        """Say a line if it is time."""
+        """Print a line if one is due."""
         now = self.clock()
         if now - self.said >= min(600.0, max(10.0, (now - self.began) / 50)):
             self._say(now)
@@ -63,7 +63,7 @@ class Dashboard(logging.Handler):
     def _started(self, record: logging.LogRecord) -> None:
         for job in record.jobs:  # type: ignore[attr-defined]
             self.running[job] = self.clock()
-            self.failed.discard(job)  # it is tried again
+            self.failed.discard(job)  # retried
 
     def _finished(self, record: logging.LogRecord) -> None:
         job = record.job_id  # type: ignore[attr-defined]
@@ -90,7 +90,7 @@ class Dashboard(logging.Handler):
         )
 
     def _left(self, now: float) -> str:
-        """Jobs to come, each as long as those of its rule so far (or of all rules), done as many at a time as now."""
+        """Time left if each job takes its rule's mean so far (or that of all rules), as many in parallel as now."""
         if self._done == sum(self.jobs.values()):
             return "none left"
         if not self._done:

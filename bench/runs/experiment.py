@@ -1,4 +1,4 @@
-"""One run: a trained base network is scored, cut, reconstructed, recovered and measured."""
+"""One run: a trained base network is scored, pruned, reconstructed, recovered and measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,9 +21,9 @@ from nisp.pruning.reconstruction import Refit, surviving_inputs
 
 @dataclass(frozen=True)
 class Result:
-    """What a run leaves: the measured columns of its row in runs.csv, its learning curve, and the pruned network.
+    """Result of a run: the measured columns of its row in runs.csv, its learning curve, and the pruned network.
 
-    refits  what least squares left in each layer
+    refits  least-squares results of each layer
     keep    group name -> channels kept
     """
 
@@ -39,7 +39,7 @@ def run(
 ) -> Result:
     """Prune ``base`` by ``method``, recover and measure.
 
-    checkpoint  where the state of a training is kept while it runs (with a suffix), so that a killed one goes on
+    checkpoint  file for the state of a training in progress (plus a suffix), so that a killed one continues
     """
     calibration = base.dataset.calibration(protocol.calibration_images, stream(seed, "calibration"))
     setup = Setup(base, method, protocol, calibration, seed, checkpoint)
@@ -56,7 +56,7 @@ def run(
 
 
 def _continued(curve: list[Epoch], more: list[Epoch]) -> list[Epoch]:
-    """A later step's epochs, counted on from those before; its state before the first step is known already."""
+    """Epochs of a later step, renumbered to follow ``curve``, without its epoch 0, which is there already."""
     if not curve:
         return more
     return [replace(epoch, epoch=curve[-1].epoch + epoch.epoch) for epoch in more[1:]]

@@ -1,4 +1,4 @@
-"""The frame of a job: its log, its threads, and how it tells a user's mistake."""
+"""Sets up a job's log and threads; prints a UserError as one line."""
 
 import contextlib
 import sys
@@ -26,7 +26,7 @@ class _Tee:
 
 @contextlib.contextmanager
 def job(log: str, threads: int = 1) -> Iterator[None]:
-    """Send progress to the log as well, hold torch to ``threads``, and end a UserError in its one sentence."""
+    """Copy standard error to the log, limit torch to ``threads``, and end a UserError with one line and status 1."""
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     Path(log).parent.mkdir(parents=True, exist_ok=True)

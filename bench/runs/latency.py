@@ -17,10 +17,10 @@ from nisp.pruning.surgery import Anatomy, anatomy, remove_channels
 
 
 def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
-    """One row a data set, model and shape: median milliseconds of base and pruned network at batch 1 and large.
+    """One row per data set, model and shape: median milliseconds of base and pruned network at batch 1 and large.
 
-    Runs of the same plan and ratio leave the same shapes, so each shape is measured once, with random weights, the base
-    network and all its shapes taking turns. Where a plan allocates by scores, the shape is read from the run's record.
+    Runs of the same plan and ratio have the same shapes, so each shape is measured once, with random weights; the base
+    network and all its shapes take turns. If a plan allocates by scores, the shape is read from the run's record.
     """
     nets = dict.fromkeys((run.dataset, run.model) for run in suite.runs)
     allocated = records_of(suite, store, suite.allocated_runs)
@@ -29,31 +29,32 @@ def measure_latencies(suite: Suite, store: Store) -> list[dict[str, object]]:
     for dataset_name, model in nets:
         dataset = load_dataset(store.data(dataset_name)).to(device())
         base = untrained(model, dataset, 0).to(device())
-        parts = anatomy(base, dataset.example)
+        structure = anatomy(base, dataset.example)
         shapes: dict[tuple[tuple[str, int], ...], list[dict[str, Any]]] = {}
         for d, m, plan, ratio in suite.latency_cells:
             if (d, m) == (dataset_name, model):
-                keep = channels_to_keep(suite.plans[plan], ratio, base, parts)
+                keep = channels_to_keep(suite.plans[plan], ratio, base, structure)
                 shapes.setdefault(tuple(keep.items()), []).append({"plan": plan, "ratio": ratio})
         for run, record in allocated.items():
             if (run.dataset, run.model) == (dataset_name, model):
                 key = {"plan": run.plan, "ratio": run.ratio, "method": run.method, "seed": run.seed}
                 shapes.setdefault(tuple(record["keep"].items()), []).append(key)
-        for keys, latencies in zip(shapes.values(), _timed(base, parts, list(shapes), suite.large_batch), strict=True):
+        timed = _timed(base, structure, list(shapes), suite.large_batch)
+        for keys, latencies in zip(shapes.values(), timed, strict=True):
             rows += [{"dataset": dataset_name, "label": model.label, **key, **latencies} for key in keys]
         progress.step()
     return rows
 
 
 def _timed(
-    base: torch.nn.Module, parts: Anatomy, shapes: Sequence[tuple[tuple[str, int], ...]], batch: int
+    base: torch.nn.Module, structure: Anatomy, shapes: Sequence[tuple[tuple[str, int], ...]], batch: int
 ) -> list[dict[str, object]]:
     """The latency columns of runs.csv for each shape (group name and channels to keep)."""
     models = [base]
     for shape in shapes:
-        models.append(remove_channels(base, parts, {name: torch.arange(keep) for name, keep in shape}))
-    one, *pruned_one = latencies_ms(models, parts.example, 1)
-    large, *pruned_large = latencies_ms(models, parts.example, batch)
+        models.append(remove_channels(base, structure, {name: torch.arange(keep) for name, keep in shape}))
+    one, *pruned_one = latencies_ms(models, structure.example, 1)
+    large, *pruned_large = latencies_ms(models, structure.example, batch)
     return [
         {
             "latency_base_ms": one, "latency_ms": at_one,

@@ -1,4 +1,4 @@
-"""How many channels of each group stay: the same share of all, shares by layer, or whatever meets a budget of MACs."""
+"""How many channels of each group stay: the same share of all, shares by layer, or to meet a budget of MACs."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def channels_to_keep(
 ) -> dict[str, int]:
     """Group name -> channels to keep, at least 1.
 
-    sensitivity  gives scores of all channels of the unpruned network; asked only if the plan allocates by scores
+    sensitivity  gives scores of all channels of the unpruned network; called only if the plan allocates by scores
 
     UserError for a pattern that matches no layer, and for a budget that no numbers of channels meet.
     """
@@ -45,6 +45,6 @@ def channels_to_keep(
 
 
 def _relative(scores: Tensor) -> Tensor:
-    """Scores over their mean, so that layers can be compared whatever the scale of their scores."""
+    """Scores over their mean, so that layers with scores of different scales can be compared."""
     mean = scores.double().abs().mean()
     return scores.double() / mean if mean > 0 else scores.double()

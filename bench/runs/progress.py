@@ -1,4 +1,4 @@
-"""Progress of a job that does many like things, told on standard error."""
+"""Progress of a job with many similar items, printed on standard error."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ class Progress:
         self.started = self.printed = time.monotonic()
 
     def step(self) -> None:
-        """One more is done."""
+        """Count one more item."""
         self.done += 1
         now = time.monotonic()
         if now - self.printed < self.interval and self.done < self.total:

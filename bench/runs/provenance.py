@@ -33,7 +33,7 @@ def origin(device: str) -> dict[str, Any]:
 
 
 def provenance(suite_file: Path, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """All that the tables of a suite depend on, as JSON values; ``origins`` are the different ones of the records."""
+    """What the tables of a suite depend on, as JSON values; ``origins`` lists each distinct origin of the records."""
     origins: list[dict[str, Any]] = []
     for record in records:
         if record["origin"] not in origins:

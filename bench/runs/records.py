@@ -1,7 +1,7 @@
-"""Where a suite's results lie, and the record of each run; nothing here needs torch.
+"""Paths of a suite's results, and the record of each run; needs no torch.
 
-Each file carries the digest of all it depends on, and a checksum. A file with another digest, or a damaged one, counts
-as missing and is made anew; so a killed job, started again, does only what is left.
+Each file carries a checksum and the digest of everything it depends on. A damaged file, or one with another digest,
+counts as missing and is made again, so a job that was killed does only the rest when it is restarted.
 """
 
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ class Store:
         return self.root.joinpath("records", *cell)
 
     def mark_of(self, job: Job) -> Path:
-        """What tells Snakemake that all records of a job are there."""
+        """The done-marker of a job, which tells Snakemake that all its records exist."""
         return self.root.joinpath("batches", *job[:-1], f"{job[-1]}.json")
 
 
@@ -53,8 +53,8 @@ def load_record(path: Path, digest: str) -> dict[str, Any] | None:
 def records_of(suite: Suite, store: Store, runs: Iterable[Run]) -> dict[Run, dict[str, Any]]:
     """The record of each of ``runs``.
 
-    UserError that counts those missing, damaged or out of date, and names the first. The marks of their jobs go, for
-    they say what is not so: the next start then makes these records anew, and no others.
+    UserError that counts those missing, damaged or out of date, and names the first. Deletes the done-markers of their
+    jobs, so that the next start recomputes only these records.
     """
     found = {run: load_record(store.record_of(run), suite.run_digest(run)) for run in runs}
     lost = [run for run, record in found.items() if record is None]
@@ -62,7 +62,7 @@ def records_of(suite: Suite, store: Store, runs: Iterable[Run]) -> dict[Run, dic
         store.mark_of(job).unlink(missing_ok=True)
     if lost:
         raise UserError(
-            f"{len(lost)} of {len(found)} records are missing, damaged or of other settings, the first of them "
-            f"{store.record_of(lost[0])}: run again to make them anew"
+            f"{len(lost)} of {len(found)} records are missing, damaged or made with other settings, the first is "
+            f"{store.record_of(lost[0])}: run again to recompute them"
         )
     return {run: record for run, record in found.items() if record is not None}

@@ -20,8 +20,8 @@ class Recovered:
 
     recalibrated  with batch-norm statistics of the calibration images, and nothing trained
     model         as the method's recovery leaves it
-    curve         of the training, empty where nothing is trained
-    factor        on the base's learning rate; NaN where nothing is trained
+    curve         of the training, empty if nothing is trained
+    factor        on the base's learning rate; NaN if nothing is trained
     """
 
     bare: nn.Module
@@ -32,7 +32,7 @@ class Recovered:
 
 
 def recovered(setup: Setup, bare: nn.Module, macs_ratio: float, step: int) -> Recovered:
-    """Carry out a step's recovery; ``bare`` and ``recalibrated`` are left as they are.
+    """Carry out a step's recovery; ``bare`` and ``recalibrated`` are not changed.
 
     macs_ratio  MACs of the base over MACs of the pruned network
     """
@@ -47,7 +47,7 @@ def recovered(setup: Setup, bare: nn.Module, macs_ratio: float, step: int) -> Re
 
 
 def _trained(setup: Setup, bare: nn.Module, recalibrated: nn.Module, recipe: Recipe, step: int) -> Recovered:
-    """Train by ``recipe``; where several learning rates are tried, the best on validation images counts."""
+    """Train by ``recipe``; if several learning rates are tried, the best on validation images counts."""
     method, protocol, dataset = setup.method, setup.protocol, setup.base.dataset
     start = recalibrated
     if method.recovery.startswith("scratch"):

@@ -1,4 +1,4 @@
-"""What one run is made of: a base network, a method, a target, and what all methods of a suite have in common."""
+"""Inputs of one run: a base network, a method, a target, and what all methods of a suite have in common."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from nisp.pruning.contract import Criterion, Group, Problem
 
 @dataclass(frozen=True)
 class Method:
-    """Criterion, then reconstruction, then recovery, in ``steps`` parts (bench.suite.specs.MethodSpec).
+    """Criterion, then reconstruction, then recovery, in ``steps`` steps.
 
-    It holds the criterion itself where the spec has its name.
+    Like bench.suite.specs.MethodSpec, with the criterion itself instead of its name.
     """
 
     criterion: Criterion
@@ -33,7 +33,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Target:
-    """How much goes from where; ``sensitivity`` is the criterion that allocates, None for the method's own."""
+    """What to remove: plan and ratio; ``sensitivity`` is the criterion that allocates, None for the method's own."""
 
     plan: PlanSpec
     ratio: float
@@ -54,9 +54,9 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Setup:
-    """All that the stages of a run share.
+    """Everything that the stages of a run share.
 
-    checkpoint  where the state of a training is kept while it runs (with a suffix), so that a killed one goes on
+    checkpoint  file for the state of a training in progress (plus a suffix), so that a killed one continues
     """
 
     base: Base
@@ -67,6 +67,6 @@ class Setup:
     checkpoint: Path | None
 
     def problem(self, model: nn.Module, groups: tuple[Group, ...], keep: Mapping[str, int]) -> Problem:
-        """The problem that a criterion is given."""
+        """The problem passed to a criterion."""
         seed = stream(self.seed, "criterion")
         return Problem(model, groups, keep, *self.calibration, classifier=self.base.classifier, seed=seed)

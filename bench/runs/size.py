@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 @contextlib.contextmanager
 def _not_importable(*packages: str) -> Iterator[None]:
-    """While open, importing any of ``packages`` that is not imported yet fails as if it were not installed.
+    """In the block, importing any of ``packages`` that is not imported yet fails as if it were not installed.
 
-    ptflops imports torchvision and timm where they are installed, for layer types that no model here has; that would
+    ptflops imports torchvision and timm if installed, for layer types that no model here has; that would
     cost every job as much time as importing torch.
     """
     absent = [package for package in packages if package not in sys.modules]

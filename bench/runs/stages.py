@@ -1,4 +1,4 @@
-"""The stages of a run before recovery: how many channels go, which go, and what least squares makes of the rest."""
+"""The stages of a run before recovery: how many channels to remove, which ones, and least squares on the rest."""
 
 import copy
 import time
@@ -31,7 +31,7 @@ class Stage:
 
 
 def unpruned(base: Base) -> Stage:
-    """Where every run starts."""
+    """The unpruned network, where every run starts."""
     return Stage(base.model, {group.name: torch.arange(group.channels) for group in base.anatomy.groups})
 
 
@@ -49,7 +49,7 @@ def planned(setup: Setup, target: Target) -> dict[str, int]:
 
 
 def part_way(base: Base, goal: Mapping[str, int], share: float) -> dict[str, int]:
-    """Group name -> channels to keep when that share of all that goes is gone."""
+    """Group name -> channels to keep once ``share`` of the removal is done."""
     return {name: size - round(share * (size - goal[name])) for name, size in sizes(base).items()}
 
 
@@ -59,7 +59,7 @@ def sizes(base: Base) -> dict[str, int]:
 
 
 def pruned(setup: Setup, stage: Stage, keep: Mapping[str, int]) -> Stage:
-    """Score what is left, or take the scores there are; then remove and reconstruct."""
+    """Score the remaining channels, or reuse their scores; then remove and reconstruct."""
     base, model = setup.base, stage.model
     structure = base.anatomy if model is base.model else anatomy(model, base.dataset.example)
     scores, seconds = _scored(setup, stage, structure, keep)
@@ -80,7 +80,7 @@ def pruned(setup: Setup, stage: Stage, keep: Mapping[str, int]) -> Stage:
 
 
 def _scored(setup: Setup, stage: Stage, structure: Anatomy, keep: Mapping[str, int]) -> tuple[Scores, float]:
-    """Scores of the channels that are left, and the seconds that they took."""
+    """Scores of the remaining channels, and the seconds that scoring took."""
     if stage.scores and not setup.method.rescore:
         return stage.scores, 0.0
     problem = setup.problem(stage.model, structure.groups, keep)
@@ -92,7 +92,7 @@ def _scored(setup: Setup, stage: Stage, structure: Anatomy, keep: Mapping[str, i
 def _reconstructed(
     setup: Setup, model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]
 ) -> tuple[nn.Module, list[Refit]]:
-    """The pruned network with its layers re-solved; ridges are chosen on as many validation images."""
+    """The pruned network with its layers re-solved; ridges are chosen on the same number of validation images."""
     silenced = copy.deepcopy(model)
     for group in structure.groups:
         silence(silenced, group, kept[group.name])

@@ -1,4 +1,4 @@
-"""Data sets and weights on disk, as safetensors with a checksum over all that they hold."""
+"""Data sets and weights on disk, as safetensors with a checksum over their whole content."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ PARTS = ("train", "validation", "test")
 
 
 def save_dataset(path: Path, dataset: Dataset) -> None:
-    """All splits of a data set as one file; of images in files, their list."""
+    """Save all splits of a data set in one file; for images in files, the list of files."""
     splits: dict[str, Split | FileSplit] = {part: getattr(dataset, part) for part in PARTS}
     meta = {"name": dataset.name, "classes": str(dataset.classes)}
     tensors = {f"{part}.labels": split.labels for part, split in splits.items()}
@@ -53,12 +53,12 @@ def _split(part: str, tensors: Mapping[str, Tensor], meta: Meta) -> Split | File
 
 
 def save_weights(path: Path, model: nn.Module, digest: str) -> None:
-    """A model's weights, under the digest of all that they depend on."""
+    """Save a model's weights with the digest of everything they depend on."""
     _write(path, model.state_dict(), {"digest": digest})
 
 
 def load_weights(path: Path, model: nn.Module, digest: str) -> bool:
-    """Load weights saved under the same digest into ``model``; False where there are none, or broken ones."""
+    """Load weights saved under the same digest into ``model``; False if there are none, or they are broken."""
     try:
         tensors, meta = _read(path)
         if meta.get("digest") != digest:
@@ -70,7 +70,7 @@ def load_weights(path: Path, model: nn.Module, digest: str) -> bool:
 
 
 class _Broken(Exception):
-    """A file that is not what was written."""
+    """A file differs from what was written."""
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], meta: Meta) -> None:
@@ -78,12 +78,12 @@ def _write(path: Path, tensors: Mapping[str, Tensor], meta: Meta) -> None:
     with replacing(path) as temporary:
         try:
             save_file(tensors, temporary, {**meta, "sha256": _sum(tensors, meta)})
-        except SafetensorError as error:  # what it makes of a full disk
+        except SafetensorError as error:  # raised for a full disk
             raise OSError(str(error)) from None
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Meta]:
-    """Tensors and what is noted of them; _Broken where their checksum is not the one noted."""
+    """Tensors and metadata; _Broken if the checksum does not match."""
     try:
         with safe_open(path, "pt") as file:
             meta = file.metadata() or {}
@@ -91,12 +91,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Meta]:
     except SafetensorError as error:
         raise _Broken(str(error)) from None
     if meta.pop("sha256", None) != _sum(tensors, meta):
-        raise _Broken("its checksum is another")
+        raise _Broken("its checksum does not match")
     return tensors, meta
 
 
 def _sum(tensors: Mapping[str, Tensor], meta: Meta) -> str:
-    """Of the notes, and of name, kind, shape and bytes of all tensors in the order of their names."""
+    """SHA-256 of the metadata, and of name, type, shape and bytes of all tensors, sorted by name."""
     sha256 = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,4 +1,4 @@
-"""A paper's table of costs beside our own: what its pruned networks save when they are really built and pruned."""
+"""A paper's table of costs next to ours: what its pruned networks save when they are built and pruned here."""
 
 from collections.abc import Iterable
 
@@ -31,23 +31,23 @@ _HEAD = ["variant", "FLOPs, %", "paper", "difference", "parameters, %", "paper",
 
 
 def table1_costs(variants: Iterable[Variant]) -> pd.DataFrame:
-    """One row a variant: its network with random weights, pruned by surgery and measured. UserError as they raise."""
+    """One row per variant: its network with random weights, pruned by surgery and measured."""
     return framed([costs_row(variant) for variant in variants], COSTS)
 
 
 def costs_row(variant: Variant) -> tuple[str, float, float, float, float]:
-    """The columns of ``COSTS``. Which channels go does not change the cost, so the first ones stay."""
+    """The columns of ``COSTS``. Which channels stay does not change the cost, so the first ones do."""
     model, example = network(variant)
-    parts = anatomy(model, example)
-    plan = variant_plan(parts.groups, variant)
-    pruned = remove_channels(model, parts, {name: torch.arange(keep) for name, keep in plan.items()})
+    structure = anatomy(model, example)
+    plan = variant_plan(structure.groups, variant)
+    pruned = remove_channels(model, structure, {name: torch.arange(keep) for name, keep in plan.items()})
     before, after = size_of(model, example), size_of(pruned, example)
     flops, params = 100 * (1 - after.macs / before.macs), 100 * (1 - after.params / before.params)
     return variant.name, flops, variant.paper.flops_reduction, params, variant.paper.params_reduction
 
 
 def network(variant: Variant) -> tuple[nn.Module, torch.Tensor]:
-    """The unpruned network with random weights in eval mode, and one image of the size that it is for."""
+    """The unpruned network with random weights in eval mode, and one image of its input size."""
     build = plugins.load(plugins.MODELS, variant.model.name).build
     model = build(variant.model.depth, 3, variant.image_size, variant.classes).eval()
     return model, torch.zeros(1, 3, variant.image_size, variant.image_size)
@@ -60,7 +60,7 @@ def as_markdown(costs: pd.DataFrame) -> str:
 
 
 def as_latex(costs: pd.DataFrame) -> str:
-    """The same as a LaTeX tabular for the package booktabs."""
+    """The table as a LaTeX tabular for the package booktabs."""
     rows = [[row[0], *(cell.replace("-", "$-$").replace("+", "$+$") for cell in row[1:])] for row in _text(costs)]
     head, *body = (" & ".join(row).replace("%", r"\%") + r" \\" for row in rows)
     begin, end = rf"\begin{{tabular}}{{l{'r' * (len(_HEAD) - 1)}}}", r"\end{tabular}"
@@ -68,7 +68,7 @@ def as_latex(costs: pd.DataFrame) -> str:
 
 
 def as_text(costs: pd.DataFrame) -> str:
-    """The same in columns of equal width, for a terminal."""
+    """The table in aligned columns, for a terminal."""
     rows = _text(costs)
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
     return "".join(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 def latencies_ms(models: list[nn.Module], example: Tensor, batch: int, repeats: int = 9) -> list[float]:
     """Median milliseconds of a forward pass of ``batch`` images for each model, the models taking turns.
 
-    Turns, so that a machine whose speed drifts slows all models alike; two uncounted rounds warm up.
+    They take turns so that a change in the machine's speed affects all models equally; the first two rounds warm up and
+    are not counted.
     """
     images = example.expand(batch, *example.shape[1:]).contiguous()
     seconds: list[list[float]] = [[] for _ in models]

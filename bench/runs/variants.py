@@ -1,6 +1,6 @@
-"""Pruned networks that a paper reports: which layers lose which share of their channels, and what is said to be saved.
+"""Pruned networks that a paper reports: which layers lose which share of their channels, and the reported savings.
 
-They are data (config/variants/*.yaml), so that a reading of a paper can be looked up, doubted and changed in one place.
+They are data (config/variants/*.yaml), so that a reading of a paper can be checked and changed in one place.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ class Reported(Strict):
 class Variant(Strict):
     """One row of a paper's table.
 
-    ratios     pattern of layer names (as in a shell: * also matches dots) -> share of the channels that goes
-    rounding   how a number of channels to keep that is no whole number is rounded
-    certainty  how sure it is that this is what the paper did: of the numbers and of which layers were pruned
+    ratios     pattern of layer names (as in a shell: * also matches dots) -> share of the channels to remove
+    rounding   how a fractional number of channels to keep is rounded
+    certainty  how sure we are of the paper's numbers, and of which layers it pruned
     """
 
     name: Name
@@ -66,7 +66,7 @@ def load_variants(path: Path) -> VariantTable:
 
 
 def variant_plan(groups: Sequence[Group], variant: Variant) -> dict[str, int]:
-    """Group name -> channels to keep, at least 1 (bench.runs.plans.factors_by_layer with the shares themselves).
+    """Group name -> channels to keep, at least 1 (nisp.pruning.selection.factors_by_layer with the shares themselves).
 
     UserError for a pattern that matches no layer of any group.
     """

@@ -1,4 +1,4 @@
-"""The error of the final responses."""
+"""WARE, the error of the final responses."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ def ware_of(original: Tensor, pruned: Tensor, weights: Tensor) -> float:
 
     The paper divides by each response, which is undefined where a ReLU is off. Here the weighted errors are
     summed first and divided by the weighted sum of the original magnitudes, so that 0 is perfect and 1 is as
-    bad as answering zero.
+    bad as responses of zero.
     """
     weights = weights.to(original)
     error = ((pruned - original).abs() * weights).sum()

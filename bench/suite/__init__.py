@@ -1,4 +1,4 @@
-"""Suites: what a suite file may say, the jobs it asks for, and the fingerprints that tell which results are valid.
+"""Suites: what a suite file may say, the jobs it asks for, and the fingerprints that decide which results are valid.
 
 Nothing here imports torch, so that large suites are planned quickly.
 """

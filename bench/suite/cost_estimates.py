@@ -1,4 +1,4 @@
-"""How many GPU hours a suite's trainings take, roughly, and before anything is built."""
+"""A rough estimate of a suite's GPU hours, made before any network is built."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,21 @@ COST_FILE = ROOT / "config" / "costs.yaml"
 
 
 class Device(Strict):
-    """What one GPU does in training: 10^12 multiply-accumulates a second, and seconds that a step takes at least."""
+    """Training speed of one GPU: 10^12 multiply-accumulates per second, and the fewest seconds per step."""
 
     tera_macs_per_second: float
     seconds_per_step: float
 
 
 class Data(Strict):
-    """A data set's training images and their side in pixels."""
+    """Number of training images of a data set, and their side in pixels."""
 
     images: int
     side: int
 
 
 class Network(Strict):
-    """In millions: multiply-accumulates of one image, parameters, and numbers that modules write for one image."""
+    """In millions: MACs per image, parameters, and activations (numbers that modules write) per image."""
 
     macs: float
     params: float
@@ -42,18 +42,18 @@ class CostTable(Strict):
     networks: dict[str, Network]
 
     def side(self, dataset: DatasetSpec) -> int | None:
-        """Pixels a side of the data set's images in a suite, None where it is not known."""
+        """Side of the data set's images in a suite, in pixels; None if unknown."""
         known = self.datasets.get(dataset.name)
         return dataset.side or (known.side if known else None)
 
     def network(self, model: ModelSpec, dataset: DatasetSpec) -> Network | None:
-        """What the model costs on images of the data set, None where it is not known."""
+        """Cost of the model on images of the data set; None if unknown."""
         return self.networks.get(f"{model.label}@{self.side(dataset)}")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """GPU hours of the trainings, how many trainings there are, and what could not be counted."""
+    """GPU hours of all trainings, the number of trainings, and what could not be estimated."""
 
     hours: float
     trainings: int
@@ -63,8 +63,8 @@ class Estimate:
 def estimated(suite: Suite, costs: CostTable) -> Estimate:
     """Hours of all trainings of a suite: base networks, fine-tuning and training from scratch.
 
-    An image costs three forward passes. A uniformly pruned network has about (1 - ratio)^2 of the MACs, one by a budget
-    of MACs 1 - ratio; what a plan by layers leaves is not known here, and taken as the whole.
+    Training on an image costs three forward passes. A uniformly pruned network keeps about (1 - ratio)^2 of the MACs;
+    one pruned to a budget of MACs keeps 1 - ratio. What a plan by layers keeps is unknown here, so it counts in full.
     """
     seconds, trainings = 0.0, 0
     unknown: dict[str, None] = {}
@@ -91,7 +91,7 @@ def estimated(suite: Suite, costs: CostTable) -> Estimate:
 
 
 def macs_left(suite: Suite, run: Run) -> float:
-    """Share of the MACs that a run leaves, roughly."""
+    """Rough share of the MACs that a run keeps."""
     plan = suite.plans[run.plan]
     if plan.budget == "macs":
         return 1 - run.ratio
@@ -108,7 +108,7 @@ def epochs_of_trainings(suite: Suite, run: Run, left: float) -> list[float]:
 
 
 def as_sentence(suite: Suite, estimate: Estimate) -> str:
-    """What a dry run says of the suite."""
+    """The line that a dry run prints about the suite."""
     text = (
         f"suite {suite.suite}: {len(suite.runs):,} runs in {len(suite.prune_jobs):,} jobs, "
         f"{estimate.trainings:,} trainings, about {estimate.hours:,.{0 if estimate.hours >= 10 else 1}f} GPU hours "

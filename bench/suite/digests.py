@@ -1,4 +1,4 @@
-"""Fingerprints of what jobs make: a digest of all the settings, by value, and of all the code that decide it."""
+"""Fingerprints of results: digests of all settings (by value) and all code that decide them."""
 
 import hashlib
 import json
@@ -15,12 +15,12 @@ from bench.suite.specs import ModelSpec, PlanSpec
 
 
 class Digests(Grid):
-    """A grid whose results can be told from those of other settings or other code."""
+    """A grid with a fingerprint for every result, so that results of other settings or other code are recognised."""
 
     _known: dict[tuple[Any, ...], str] = PrivateAttr(default_factory=dict)
 
     def data_digest(self, dataset: str) -> str:
-        """Fingerprint of all that a data set's splits depend on, the code included."""
+        """Fingerprint of everything that a data set's splits depend on, including code."""
         return self._once((dataset,), self._data_digest)
 
     def _data_digest(self, dataset: str) -> str:
@@ -28,7 +28,7 @@ class Digests(Grid):
         return _digest([self.dataset(dataset).model_dump(), code])
 
     def base_digest(self, dataset: str, model: ModelSpec, seed: int) -> str:
-        """Fingerprint of all that a trained base network depends on, the code included."""
+        """Fingerprint of everything that a trained base network depends on, including code."""
         return self._once((dataset, model, seed), self._base_digest)
 
     def _base_digest(self, dataset: str, model: ModelSpec, seed: int) -> str:
@@ -37,7 +37,7 @@ class Digests(Grid):
         return _digest([self.data_digest(dataset), model.model_dump(), recipe, seed, code])
 
     def run_digest(self, run: Run) -> str:
-        """Fingerprint of all that one record depends on, the code included."""
+        """Fingerprint of everything that one record depends on, including code."""
         method, plan = self.methods[run.method], self.plans[run.plan]
         plugs = [
             plugins.file_of(plugins.CRITERIA, method.criterion),
@@ -82,14 +82,14 @@ class Digests(Grid):
         )
 
     def _once(self, key: tuple[Any, ...], made: Callable[..., str]) -> str:
-        """A digest that many runs share is made once."""
+        """Computes a digest that many runs share only once."""
         if key not in self._known:
             self._known[key] = made(*key)
         return self._known[key]
 
 
 def _in_order(plan: PlanSpec) -> list[Any]:
-    """A plan as a digest takes it: the order of its patterns counts, for a later one overrides an earlier one."""
+    """A plan as part of a digest. The order of its patterns matters: later ones override earlier ones."""
     return [plan.model_dump(exclude={"layers"}), list(plan.layers.items()), plan.by_scores]
 
 

@@ -20,10 +20,10 @@ class Compositions(Strict):
 
     @property
     def methods(self) -> dict[str, MethodSpec]:
-        """Label -> method: the parts joined by +, without what is not done and with recalibration unsaid."""
-        unsaid = {"none": "", "least_squares": "+ls"}
+        """Label -> method: criterion, reconstruction and recovery joined by +, without "none" and "recalibrate"."""
+        suffixes = {"none": "", "least_squares": "+ls"}
         return {
-            f"{criterion}{unsaid[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
+            f"{criterion}{suffixes[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
                 criterion=criterion, reconstruction=reconstruction, recovery=recovery
             )
             for criterion, reconstruction, recovery in product(self.criteria, self.reconstructions, self.recoveries)
@@ -31,7 +31,7 @@ class Compositions(Strict):
 
 
 class Experiment(Strict):
-    """A grid: data sets (all of the suite, if none is named) x models x seeds x plans x ratios x methods.
+    """A grid: data sets (all of the suite if none is named) x models x seeds x plans x ratios x methods.
 
     Methods are named, or combined from ``compositions``, or both.
     """
@@ -55,5 +55,5 @@ class Experiment(Strict):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Labels of all its methods, each once."""
+        """Labels of all methods, without duplicates."""
         return tuple(dict.fromkeys([*self.named, *(self.compositions.methods if self.compositions else ())]))

@@ -1,7 +1,7 @@
 """Fingerprints of code: a digest of every file that can change a record's numbers, and of nothing else.
 
-A record depends on the script that makes it, on the plug-ins that its settings name, and on all that these import. Of
-each file only its syntax counts: a comment, a docstring or a line break changes no fingerprint.
+A record depends on the script that makes it, on the plug-ins that its settings name, and on all that these import.
+Only the syntax of a file counts: a comment, a docstring or a line break changes no fingerprint.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 BY_VALUE = "bench/suite"
-"""The folder of code that reads suites: the settings that it makes of a suite file are in every digest by value."""
+"""The code that reads suite files; the settings it produces are in every digest by value."""
 NO_NUMBER = (
     "bench/__init__.py",
     "bench/files.py",
@@ -22,19 +22,19 @@ NO_NUMBER = (
     "bench/runs/provenance.py",
     "nisp/errors.py",
 )
-"""Code that words errors, writes files whole, shows progress or notes the machine."""
+"""Code that words errors, writes files atomically, shows progress or records the machine."""
 
 
 def fingerprint(*files: str | Path) -> str:
-    """Digest, 16 hexadecimal digits, of ``files`` (relative to the project's root) and of what they import of it.
+    """Digest (16 hexadecimal digits) of ``files``, relative to the project's root, and of project files they import.
 
-    Neutral files are left out (`is_neutral`). Files that are not Python count by their bytes.
+    Neutral files are left out (`is_neutral`). Files other than Python are hashed by their bytes.
     """
     return _digest(tuple(ROOT / file for file in files))
 
 
 def modules(folder: str) -> list[Path]:
-    """Every Python file right in ``folder``: plug-ins and figures, which nothing imports by name."""
+    """Every Python file directly in ``folder``: plug-ins and figures, which no import statement names."""
     return sorted((ROOT / folder).glob("*.py"))
 
 
@@ -47,7 +47,7 @@ def _digest(files: tuple[Path, ...]) -> str:
 
 
 def sources_of(file: Path) -> set[Path]:
-    """The file and all that it imports of the project, directly or not, in functions too; without neutral files."""
+    """The file and all project files it imports, directly or not, in functions too; without neutral files."""
     found: set[Path] = set()
     waiting = [file]
     while waiting:
@@ -115,7 +115,7 @@ def syntax_digest(file: Path) -> str:
 
 
 def _outline(node: Any) -> Any:
-    """A syntax tree as nested tuples: what is empty is left out, so that all versions of Python make the same."""
+    """A syntax tree as nested tuples, without empty fields, so that all Python versions give the same result."""
     if isinstance(node, ast.AST):
         parts = (
             (name, _outline(value)) for name, value in ast.iter_fields(node) if name not in ("kind", "type_comment")
@@ -127,5 +127,5 @@ def _outline(node: Any) -> Any:
 
 
 def _is_docstring(node: Any) -> bool:
-    """Text that stands by itself: of a module, class or function, or below an attribute."""
+    """A string that is a whole statement: the docstring of a module, class, function or attribute."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

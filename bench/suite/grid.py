@@ -32,7 +32,7 @@ Job = tuple[str, ...]
 
 
 class Grid(Strict):
-    """What is run: all of a suite file that results depend on, and how it is divided into jobs."""
+    """The part of a suite file that results depend on, and how its runs are divided into jobs."""
 
     datasets: tuple[DatasetSpec, ...] = Field(min_length=1)
     training: TrainingTable
@@ -45,7 +45,7 @@ class Grid(Strict):
     named_plans: dict[Name, PlanSpec] = Field(default={}, alias="plans")
     experiments: tuple[Experiment, ...] = Field(min_length=1)
     bundle: tuple[Axis, ...] = ()
-    """Axes that one job runs through; the rest make one job each."""
+    """Axes that a single job covers; every combination of the other axes is a separate job."""
 
     _each_once = field_validator("bundle")(distinct)
 
@@ -73,7 +73,7 @@ class Grid(Strict):
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:
-        """Every row of runs.csv, each once."""
+        """All rows of runs.csv, without duplicates."""
         grid = {
             (dataset.name, model, seed, method, plan, ratio): None
             for experiment in self.experiments
@@ -89,7 +89,7 @@ class Grid(Strict):
 
     @cached_property
     def seeds_of_cells(self) -> dict[tuple[str, str, str, float], set[int]]:
-        """(model label, method, plan, ratio) of every cell that is run -> its seeds."""
+        """(model label, method, plan, ratio) -> seeds, for every cell that is run."""
         seeds: dict[tuple[str, str, str, float], set[int]] = {}
         for run in self.runs:
             seeds.setdefault((run.model.label, run.method, run.plan, run.ratio), set()).add(run.seed)
@@ -97,7 +97,7 @@ class Grid(Strict):
 
     @cached_property
     def models(self) -> tuple[ModelSpec, ...]:
-        """Every model, each once."""
+        """All models, without duplicates."""
         return tuple(dict.fromkeys(model for experiment in self.experiments for model in experiment.models))
 
     def recipe(self, model: ModelSpec) -> Training:
@@ -109,13 +109,13 @@ class Grid(Strict):
         return self.finetune.of(*_names(model))
 
     def job_of(self, run: Run) -> Job:
-        """Which job does a run: data set, model, then seed, method and cut, 'all' where that axis is bundled."""
+        """The job of a run: data set, model, seed, method and target, with 'all' for bundled axes."""
         values = {"seed": str(run.seed), "method": run.method, "ratio": run.target}
         return run.dataset, run.model.label, *("all" if axis in self.bundle else values[axis] for axis in values)
 
     @cached_property
     def prune_jobs(self) -> dict[Job, list[Run]]:
-        """Job -> the runs that it does."""
+        """Job -> its runs."""
         jobs: dict[Job, list[Run]] = {}
         for run in self.runs:
             jobs.setdefault(self.job_of(run), []).append(run)
@@ -135,7 +135,7 @@ class Grid(Strict):
 
     @cached_property
     def latency_cells(self) -> tuple[tuple[str, ModelSpec, str, float], ...]:
-        """(data set, model, plan, ratio) of every shape that is known before anything is scored, each once."""
+        """(data set, model, plan, ratio) of every shape known before scoring, without duplicates."""
         return tuple(
             dict.fromkeys((r.dataset, r.model, r.plan, r.ratio) for r in self.runs if not self.plans[r.plan].by_scores)
         )
@@ -147,5 +147,5 @@ class Grid(Strict):
 
 
 def _names(model: ModelSpec) -> tuple[str, ...]:
-    """A model's family, and its label where that is another."""
+    """A model's family, and its label if that differs."""
     return tuple(dict.fromkeys([model.name, model.label]))

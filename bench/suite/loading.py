@@ -1,4 +1,4 @@
-"""Reading configuration files: YAML, validated before any job starts; a mistake is told in one sentence."""
+"""Reads YAML configuration files and validates them before any job starts; every error is one sentence."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -15,11 +15,11 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 LONGEST = 1_000_000
-"""Characters of a file, and nodes of its content: what is larger, or grows larger by its aliases, is no suite."""
+"""Limit on the characters of a file, and on the nodes of its content once aliases are expanded."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, and aliases that multiply without end."""
+    """A YAML loader that rejects duplicate keys, and aliases that expand without limit."""
 
     def get_single_node(self) -> yaml.Node | None:
         root = super().get_single_node()
@@ -37,7 +37,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _nodes(node: yaml.Node, known: dict[int, float]) -> float:
-    """Number of nodes once aliases are written out; infinite if one is part of itself."""
+    """Number of nodes with aliases expanded; infinite if an alias contains itself."""
     if id(node) not in known:
         known[id(node)] = math.inf
         parts = node.value if isinstance(node, yaml.CollectionNode) else []
@@ -53,7 +53,7 @@ def check_settings(settings: Mapping[str, Any], schema: Path) -> None:
 
     for error in Draft202012Validator(yaml.safe_load(schema.read_text("utf-8"))).iter_errors(settings):
         where = ".".join(map(str, error.path)) or "config"
-        meant = error.schema.get("description", f"known are {', '.join(error.schema.get('properties', ()))}")
+        meant = error.schema.get("description", f"allowed are {', '.join(error.schema.get('properties', ()))}")
         raise UserError(_line(f"{where}: {error.message} ({meant})"))
 
 
@@ -63,11 +63,11 @@ def load_suite(path: Path) -> Suite:
 
 
 def loaded(path: Path, kind: type[Content], what: str) -> Content:
-    """The content of a YAML file as an object of ``kind``, called ``what`` where the file is missing; UserError."""
+    """The content of a YAML file as an object of ``kind``, called ``what`` in errors; UserError for every fault."""
     try:
         text = path.read_text("utf-8")
         if len(text) > LONGEST:
-            raise UserError(f"{path} has {len(text):,} characters, of which {LONGEST:,} are allowed")
+            raise UserError(f"{path} has {len(text):,} characters; at most {LONGEST:,} are allowed")
         content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
@@ -78,7 +78,7 @@ def loaded(path: Path, kind: type[Content], what: str) -> Content:
         raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise UserError(_line(f"{path} is not valid YAML: {error}")) from None
-    except (ValueError, LookupError, AttributeError, TypeError) as error:  # PyYAML lets Python's own through
+    except (ValueError, LookupError, AttributeError, TypeError) as error:  # PyYAML does not catch Python's own
         raise UserError(_line(f"{path} is not valid YAML: a date or number in it is malformed ({error})")) from None
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping of the {what}'s settings")
@@ -87,18 +87,18 @@ def loaded(path: Path, kind: type[Content], what: str) -> Content:
     except ValidationError as error:
         raise UserError(_line(f"{path}: {'; '.join(_sentences(error, kind, what))}")) from None
     except TypeError:
-        raise UserError(f"{path}: every key must be a word") from None
+        raise UserError(f"{path}: every key must be a string") from None
 
 
 def _line(text: str) -> str:
-    """One line of bounded length, whatever names and values are quoted in it."""
+    """One line of bounded length, for any names and values quoted in it."""
     line = " ".join(text.split())
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[:1000]) + ("..." if len(line) > 1000 else "")
 
 
 def _sentences(error: ValidationError, kind: type[BaseModel], name: str) -> Iterator[str]:
     faults = error.errors()
-    # A list whose items are all wrong is told to be empty besides: only the items' faults are worth a word.
+    # A list whose items are all invalid is also reported as empty: only the faults of its items are shown.
     causes = [f for f in faults if not any(g is not f and g["loc"][: len(f["loc"])] == f["loc"] for g in faults)]
     for fault in (causes or faults)[:3]:
         where = ".".join(f"{part!s:.80}" for part in fault["loc"]) or name

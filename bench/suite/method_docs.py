@@ -17,7 +17,7 @@ from bench.suite import plugins
 SECTIONS = ("Equation", "Data", "Cost", "Deviations", "Pinned by")
 TEMPLATE = plugins.ROOT / "docs/methods.template.md"
 PLACE = "<!-- criteria -->\n"
-"""The line of the template that the criteria take the place of."""
+"""The line of the template that the criteria replace."""
 
 
 def page(names: Collection[str] | None = None) -> str:
@@ -28,7 +28,7 @@ def page(names: Collection[str] | None = None) -> str:
 
 
 def chapter(name: str, file: Path) -> str:
-    """Markdown of one criterion: its title, and what its docstring says beyond."""
+    """Markdown of one criterion: its title, and the sections of its docstring."""
     title, found = described(file)
     options = ", ".join(f"`{option}`" for option in _options(file))
     parts = [f"### {name}\n\n{title}\n"]

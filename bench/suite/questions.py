@@ -1,4 +1,4 @@
-"""The questions of a suite; no number that is measured depends on them."""
+"""The questions of a suite; no measured number depends on them."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ class Question(Strict):
     difference      subject is better than each of ``against``, in the mean over ``ratios``, model by model
     noninferiority  subject is at most ``margin`` worse than each of ``against`` ('base' is the unpruned network),
                     for every model and ratio
-    slope           subject changes less for the worse with each further layer than each of ``against``
+    slope           subject gets worse by less per layer than each of ``against``
     """
 
     id: Name
@@ -45,7 +45,9 @@ class Question(Strict):
     @model_validator(mode="after")
     def _compares_two(self) -> "Question":
         if self.subject == "base" or self.subject in self.against:
-            raise ValueError(f"question '{self.id}' compares '{self.subject}' with itself, or the unpruned network")
+            raise ValueError(
+                f"the subject '{self.subject}' of question '{self.id}' must be neither base nor one of against"
+            )
         if "base" in self.against and not self.metric.startswith(("top1", "top5")):
             raise ValueError(f"the unpruned network has no {self.metric} to compare with: choose a top1 or top5 metric")
         return self

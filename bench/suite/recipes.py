@@ -1,4 +1,4 @@
-"""How networks are trained and fine-tuned: a default, and what differs from it by model."""
+"""How networks are trained and fine-tuned: a default, and overrides by model."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,11 +8,11 @@ from bench.suite.fields import Strict, distinct
 
 
 class Training(Strict):
-    """How base networks are trained; the fields of bench.training.loop.Recipe, but the last three.
+    """How base networks are trained; the fields of bench.training.loop.Recipe, except the last three.
 
-    With ``weights`` (bench.training.pretrained) they are loaded instead; the rest then says how these were trained,
-    from which the schedules of fine-tuning and of training from scratch follow. Without ``weights_sha256``, another
-    file under the same name goes unnoticed. ``source`` says where the recipe is published; no result depends on it.
+    With ``weights`` (bench.training.pretrained), networks are loaded instead; the other fields then say how the weights
+    were trained, which sets the schedules of fine-tuning and training from scratch. Without ``weights_sha256``, a
+    changed file of that name goes unnoticed. ``source`` says where the recipe is published; no result depends on it.
     """
 
     epochs: int = Field(ge=1)
@@ -31,7 +31,7 @@ class Training(Strict):
 
 
 class TrainingTable(Strict):
-    """The default recipe, and by model label or family what differs from it."""
+    """The default recipe, and overrides by model label or family."""
 
     default: Training
     models: dict[str, dict[str, Any]] = {}
@@ -46,7 +46,7 @@ class TrainingTable(Strict):
         return self
 
     def of(self, *names: str) -> Training:
-        """The recipe of a model, the later of ``names`` overriding the earlier."""
+        """The recipe of a model; later ``names`` override earlier ones."""
         merged = self.default.model_dump()
         for name in names:
             merged |= self.models.get(name, {})
@@ -54,9 +54,9 @@ class TrainingTable(Strict):
 
 
 class Finetuning(Strict):
-    """The base recipe with other epochs, and its learning rate times a factor (NISP: a tenth).
+    """The base recipe with its own number of epochs, and the learning rate times a factor (NISP: a tenth).
 
-    ``tuned_factors`` are those that the recovery finetune_tuned tries, the best on validation images counting.
+    ``tuned_factors`` are the factors that the recovery finetune_tuned tries; the best on validation images counts.
     """
 
     epochs: int = Field(ge=1)
@@ -67,7 +67,7 @@ class Finetuning(Strict):
 
 
 class FinetuningTable(Finetuning):
-    """Fine-tuning of all models, and by model label or family what differs from it."""
+    """Fine-tuning of all models, and overrides by model label or family."""
 
     models: dict[str, dict[str, Any]] = {}
 
@@ -78,7 +78,7 @@ class FinetuningTable(Finetuning):
         return self
 
     def of(self, *names: str) -> Finetuning:
-        """Fine-tuning of a model, the later of ``names`` overriding the earlier."""
+        """Fine-tuning of a model; later ``names`` override earlier ones."""
         merged = self.model_dump(exclude={"models"})
         for name in names:
             merged |= self.models.get(name, {})

@@ -1,4 +1,4 @@
-"""What a job asks of a scheduler: memory and time, from its suite alone; nothing here needs torch."""
+"""Memory and time that a job requests from a scheduler, computed from its suite alone; needs no torch."""
 
 import math
 
@@ -10,24 +10,24 @@ from bench.suite.schema import Suite
 START_MB = 2000
 """Python, torch and the project's code."""
 ACTIVATIONS_PER_PIXEL = 450
-"""Of a network that is not in the table of costs: ResNet-50's, the most of ours."""
+"""For a network that is not in the cost table: ResNet-50's, the largest value in the zoo."""
 BYTES_PER_ACTIVATION = 6
-"""In training: four are kept for the backward pass. On CPUs, 4.0 (ResNet-50) to 7.6 (LeNet) were measured."""
+"""In training: four bytes are kept for the backward pass; on CPUs, 4.0 (ResNet-50) to 7.6 (LeNet) were measured."""
 BYTES_PER_PARAMETER = 16
 """The weight, its gradient, its momentum, and a copy."""
 START_MINUTES = 10
 EPOCH_MINUTES = 20
-"""One pass over 1.3 million images of 224 pixels a side; fewer pixels take less in proportion."""
+"""One pass over 1.3 million images of 224x224 pixels; the time is proportional to the number of pixels."""
 
 
 def image_side(suite: Suite, costs: CostTable, dataset: str) -> int:
-    """Pixels a side; of a data set that is not in the table of costs, 224 where it comes in any size, else 32."""
+    """Side in pixels; for a data set that is not in the cost table, 224 if it has options such as a size, else 32."""
     spec = suite.dataset(dataset)
     return costs.side(spec) or (224 if plugins.data_options(spec.name) else 32)
 
 
 def memory_mb(suite: Suite, costs: CostTable, job: Job, data_mb: float, attempt: int) -> int:
-    """Of a job (data set, label, ...): its network, a batch in training, four copies of the data.
+    """Memory of a job (data set, label, ...): its network, one training batch, and four copies of the data.
 
     Each attempt asks for more.
     """
@@ -43,9 +43,9 @@ def memory_mb(suite: Suite, costs: CostTable, job: Job, data_mb: float, attempt:
 
 
 def runtime_minutes(suite: Suite, costs: CostTable, job: Job, attempt: int) -> int:
-    """Of a job: the epochs of all its trainings; each attempt asks for more.
+    """Time of a job: the epochs of all its trainings; each attempt asks for more.
 
-    A guess on the safe side of a fast GPU. A job that runs out of time goes on at its next attempt where it was.
+    A generous guess for a fast GPU. A job that runs out of time continues at its next attempt.
     """
     dataset = job[0]
     minutes = START_MINUTES + _epochs(suite, job) * EPOCH_MINUTES * (image_side(suite, costs, dataset) / 224) ** 2
@@ -53,9 +53,9 @@ def runtime_minutes(suite: Suite, costs: CostTable, job: Job, attempt: int) -> i
 
 
 def urgencies(suite: Suite) -> dict[Job, float]:
-    """Job -> passes over the training images of it and of the longest job that waits for it.
+    """Job -> passes over the training images, in this job and the longest job that waits for it.
 
-    Where the longest chains go first, no core is left waiting for one of them at the end.
+    If the longest chains start first, no core waits for one of them at the end.
     """
     urgency = {job: _epochs(suite, job) for job in suite.prune_jobs}
     waiting: dict[Job, float] = {}
@@ -65,7 +65,7 @@ def urgencies(suite: Suite) -> dict[Job, float]:
 
 
 def _epochs(suite: Suite, job: Job) -> float:
-    """Passes over the training images, one for each run's scoring and measuring among them."""
+    """Passes over the training images, including one per run for scoring and measuring."""
     if job in suite.base_jobs:
         return sum(suite.recipe(model).epochs for _, model, _ in suite.base_jobs[job])
     runs = suite.prune_jobs[job]

@@ -22,7 +22,7 @@ class Suite(Digests):
 
     @model_validator(mode="after")
     def _can_be_planned(self) -> "Suite":
-        """Names that become folders are apart on every file system, and the grid is one that can be laid out."""
+        """Names that become folders differ on every file system, and the grid is not too large."""
         if self.suite == "reference":
             raise ValueError("results/reference is taken: choose another name")
         distinct(tuple(f"method '{name.casefold()}'" for name in self.methods))
@@ -32,13 +32,13 @@ class Suite(Digests):
             len(e.models) * len(e.seeds) * len(e.methods) * len(e.plans) * len(e.ratios) for e in self.experiments
         )
         if cells > MOST_RUNS:
-            raise ValueError(f"the experiments have {cells:,} runs, of which {MOST_RUNS:,} are allowed")
+            raise ValueError(f"the experiments have {cells:,} runs; at most {MOST_RUNS:,} are allowed")
         return self
 
     @model_validator(mode="after")
     def _refers_to_what_exists(self) -> "Suite":
         if "uniform" in self.named_plans:
-            raise ValueError("the plan uniform (every group loses the ratio) is always there: give yours another name")
+            raise ValueError("the plan name 'uniform' is taken (every group loses the ratio): choose another name")
         datasets = [dataset.name for dataset in self.datasets]
         for experiment in self.experiments:
             _all_known(f"experiment '{experiment.name}' names the data set", experiment.datasets, datasets)
@@ -47,7 +47,7 @@ class Suite(Digests):
             for label, spec in (experiment.compositions.methods if experiment.compositions else {}).items():
                 if self.named_methods.get(label, spec) != spec:
                     raise ValueError(
-                        f"experiment '{experiment.name}' composes '{label}', which methods give another sense"
+                        f"experiment '{experiment.name}' composes '{label}', which methods defines differently"
                     )
         labels = {model.label for model in self.models}
         known = sorted(labels | {model.name for model in self.models})
@@ -56,7 +56,7 @@ class Suite(Digests):
         for run in self.runs:
             steps, epochs = self.methods[run.method].steps, self.finetuning(run.model).epochs
             if self.methods[run.method].recovery.startswith("finetune") and steps > epochs:
-                raise ValueError(f"method '{run.method}' has {steps} steps, for which {epochs} epochs are too few")
+                raise ValueError(f"method '{run.method}' has {steps} steps, but only {epochs} epochs of fine-tuning")
         for question in self.questions:
             _all_known(f"question '{question.id}' names the model", question.models, sorted(labels))
             _all_known(f"question '{question.id}' names the plan", [question.plan], self.plans)
@@ -72,18 +72,18 @@ class Suite(Digests):
 
     @model_validator(mode="after")
     def _questions_can_be_answered(self) -> "Suite":
-        """Statistics need two pairs at least, and a slope two depths; better told now than after the last run."""
+        """Statistics need at least two pairs, and a slope two depths: checked now, not after the last run."""
         seeds = self.seeds_of_cells
         depths = {model.label: model.depth for model in self.models}
         for question in self.questions:
             if question.kind == "slope" and len({depths[label] for label in question.models}) < 2:
-                raise ValueError(f"question '{question.id}' asks for a slope over depth, for which it needs two depths")
+                raise ValueError(f"question '{question.id}' asks for a slope over depth, which needs two depths")
             for against, label, ratio in product(question.against, question.models, question.ratios):
                 subject = seeds[label, question.subject, question.plan, ratio]
                 if len(subject & seeds.get((label, against, question.plan, ratio), subject)) < 2:
                     raise ValueError(
                         f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at "
-                        f"ratio {ratio:g}, which fewer than two common seeds run"
+                        f"ratio {ratio:g}, where they have fewer than two seeds in common"
                     )
         return self
 
@@ -91,4 +91,4 @@ class Suite(Digests):
 def _all_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"{what} '{name}': choose of {', '.join(known)}")
+            raise ValueError(f"{what} '{name}', which is unknown: choose one of {', '.join(known)}")

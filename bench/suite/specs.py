@@ -21,7 +21,7 @@ def _known(name: str, folders: tuple[str, ...], what: str) -> str:
 class DatasetSpec(Strict):
     """A data set by name, the seed of its splits, and the options of its ``load``.
 
-    ``image_size``, the side of its images in pixels where that can be chosen, is short for the option of that name.
+    ``image_size`` (side of the images in pixels, where it can be chosen) is short for the option of that name.
     """
 
     name: Name
@@ -42,17 +42,17 @@ class DatasetSpec(Strict):
 
     @property
     def load_options(self) -> dict[str, Any]:
-        """Keyword arguments of the data set's ``load``, beside the seed."""
+        """Keyword arguments of the data set's ``load``, after directory and seed."""
         return self.options if self.image_size is None else {**self.options, "image_size": self.image_size}
 
     @property
     def side(self) -> int | None:
-        """The side of the images in pixels, where the suite chooses it."""
+        """Side of the images in pixels; None if the suite does not set it."""
         return self.load_options.get("image_size")
 
 
 class ModelSpec(Strict):
-    """A model family and, where it comes in several, a depth."""
+    """A model family and, if it has several, a depth."""
 
     name: Name
     depth: int | None = None
@@ -64,28 +64,28 @@ class ModelSpec(Strict):
         if self.depth is None and depths:
             raise ValueError(f"model '{self.name}' needs a depth: one of {', '.join(map(str, depths))}")
         if self.depth is not None and self.depth not in depths:
-            allowed = f"one of {', '.join(map(str, depths))}" if depths else "none, for it has one depth only"
-            raise ValueError(f"model '{self.name}' has no depth {self.depth}: choose {allowed}")
+            advice = f"choose one of {', '.join(map(str, depths))}" if depths else "leave depth out, there is only one"
+            raise ValueError(f"model '{self.name}' has no depth {self.depth}: {advice}")
         return self
 
     @property
     def label(self) -> str:
-        """Name and depth in one word: plain-6."""
+        """Name and depth, as in plain-6."""
         return self.name if self.depth is None else f"{self.name}-{self.depth}"
 
 
 class PlanSpec(Strict):
-    """What a pruning ratio r takes from each layer.
+    """What a pruning ratio r removes from each layer.
 
     layers      pattern of layer names (as in a shell: * also matches dots) -> factor on r, which gives the share of
-                channels that the layer loses. A later pattern overrides an earlier one; layers without any stay whole
+                channels that the layer loses. Later patterns override earlier ones; layers without any are not pruned
     budget      channels: r is the share of channels. macs: r is the share of the network's multiply-accumulates
-                that goes, and the shares of channels are chosen to meet it
-    allocation  how a budget of macs is shared out. uniform: the same share of channels of each layer (times its
-                factor). scores: the channels that score lowest in the whole network by the method's own criterion, each
-                score divided by the mean of its layer. Or a criterion's name: the same, for every method by that one
-    floor       share of a layer's channels that an allocation by scores leaves at least
-    rounding    of a number of channels to keep that is no whole number
+                to remove, and the shares of channels are chosen to meet it
+    allocation  how a budget of macs is divided. uniform: the same share of channels of each layer (times its factor).
+                scores: the lowest-scored channels of the whole network by the method's own criterion, each score
+                divided by the mean of its layer. A criterion's name: the same by that criterion, for every method
+    floor       smallest share of a layer's channels that an allocation by scores keeps
+    rounding    how a fractional number of channels to keep is rounded
     """
 
     layers: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default={"*": 1.0}, min_length=1)
@@ -97,22 +97,22 @@ class PlanSpec(Strict):
     @model_validator(mode="after")
     def _allocation_exists(self) -> "PlanSpec":
         if self.allocation not in ("uniform", "scores"):
-            _known(self.allocation, plugins.CRITERIA, "allocation (neither uniform nor scores, so a criterion)")
+            _known(self.allocation, plugins.CRITERIA, "allocation (uniform, scores or a criterion)")
         if self.by_scores and self.budget != "macs":
-            raise ValueError(f"an allocation by {self.allocation} needs the budget macs")
+            raise ValueError(f"allocation {self.allocation} needs budget: macs")
         return self
 
     @property
     def by_scores(self) -> bool:
-        """Whether the shapes are known only when channels have been scored."""
+        """Whether the shapes are known only after scoring."""
         return self.allocation != "uniform"
 
 
 class MethodSpec(Strict):
-    """criterion + reconstruction + recovery, all at once or in ``steps`` equal parts of the pruning.
+    """criterion + reconstruction + recovery, at once or in ``steps`` equal steps.
 
-    With several steps, each removes its part, reconstructs and recovers, with an equal part of the epochs; channels
-    are then scored anew, unless ``rescore`` is false: the scores of the unpruned network then decide all steps.
+    Each of several steps removes its share, reconstructs, and recovers with its share of the epochs. Channels are then
+    scored again, unless ``rescore`` is false: in that case the scores of the unpruned network decide all steps.
     """
 
     criterion: Name
@@ -126,10 +126,10 @@ class MethodSpec(Strict):
     def _steps_recover(self) -> "MethodSpec":
         if self.steps > 1 and self.recovery.startswith("scratch"):
             raise ValueError(
-                f"recovery {self.recovery} trains random weights, so {self.steps} steps would be lost on it"
+                f"recovery {self.recovery} trains from random weights, so {self.steps} steps would be wasted: use one"
             )
         if self.steps == 1 and not self.rescore:
-            raise ValueError("rescore: false says something about several steps only")
+            raise ValueError("rescore: false needs several steps")
         return self
 
     @model_validator(mode="after")

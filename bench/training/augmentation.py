@@ -10,13 +10,15 @@ from bench.data import Images
 from nisp.errors import UserError
 
 RESIZED_CROP = "resized_crop"
-"""A random part of each photograph, scaled to the image size; drawn while it is decoded, so the others follow it."""
+"""A random part of each photograph, scaled to the image size; done while decoding, so before all others."""
 Augmentation = Callable[[Tensor, torch.Generator, int, slice], Tensor]
-"""(images, generator, count, mine): the images at ``mine`` of a batch of ``count``; for all of these is drawn."""
+"""(images at ``mine`` of a batch of ``count``, generator, count, mine) -> augmented images.
+
+Random numbers are drawn for the whole batch."""
 
 
 def _shifted(images: Tensor, reach: int, generator: torch.Generator, count: int, mine: slice) -> Tensor:
-    """Every image moved by up to ``reach`` pixels each way, zeros moving in."""
+    """Each image shifted by up to ``reach`` pixels in each direction, padded with zeros."""
     n, _, height, width = images.shape
     rows, columns = torch.randint(0, 2 * reach + 1, (2, count), generator=generator)[:, mine].to(images.device)
     padded = F.pad(images, (reach, reach, reach, reach))
@@ -27,7 +29,7 @@ def _shifted(images: Tensor, reach: int, generator: torch.Generator, count: int,
 
 
 def _flipped(images: Tensor, generator: torch.Generator, count: int, mine: slice) -> Tensor:
-    """Every second image or so mirrored left to right."""
+    """Each image mirrored left to right with probability 1/2."""
     mirror = (torch.rand(count, generator=generator) < 0.5)[mine].to(images.device)
     return torch.where(mirror[:, None, None, None], images.flip(3), images)
 
@@ -42,16 +44,16 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 def augmented(
     images: Images, chosen: Tensor, names: Sequence[str], generator: torch.Generator, mine: slice = slice(None)
 ) -> Tensor:
-    """The images of the indices ``chosen``, augmented by each of ``names``; of them, those at ``mine``.
+    """The images at indices ``chosen[mine]``, augmented by each of ``names``.
 
-    What is drawn for an image does not depend on ``mine``, so that processes that share a batch make what one would.
+    Random numbers do not depend on ``mine``, so processes that share a batch make the same images as a single process.
 
-    UserError where a resized crop is asked of images that are stored at one size.
+    UserError for a resized crop of images that are stored at one size.
     """
     if RESIZED_CROP not in names:
         batch = images[chosen[mine]]
     elif isinstance(images, Tensor):
-        raise UserError(f"augment: {RESIZED_CROP} needs photographs in files, as imagenet's: leave it out")
+        raise UserError(f"augment: {RESIZED_CROP} needs photographs in files, such as imagenet's: leave it out")
     else:
         batch = images.resized_crops(chosen, generator, mine)
     for name in names:

@@ -1,4 +1,4 @@
-"""Which device a job computes on, so that no two jobs of this machine share a GPU unless they are told to."""
+"""The device of a job, chosen so that no two jobs on this machine share a GPU unless asked to."""
 
 import fcntl
 import os
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 from nisp.errors import UserError
 
-if TYPE_CHECKING:  # planning a suite counts GPUs, and does without torch
+if TYPE_CHECKING:  # planning a suite counts GPUs without torch
     import torch
 
 _cpu = False
-_claims: list[int] = []  # open lock files; the system gives them back when the process ends, however it ends
+_claims: list[int] = []  # open lock files; the system releases them when the process ends, however it ends
 
 
 def visible_gpus() -> list[str]:
-    """Names of the NVIDIA devices that this process may use: those of CUDA_VISIBLE_DEVICES, else all there are."""
+    """Names of the NVIDIA devices that this process may use: those of CUDA_VISIBLE_DEVICES, else all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -26,13 +26,13 @@ def visible_gpus() -> list[str]:
 
 
 def use(wanted: str, gpus: int) -> int:
-    """Let this job compute on as many GPUs as it was given, or on the CPU.
+    """Run this job on the number of GPUs it was given, or on the CPU.
 
-    wanted  cuda  a GPU; UserError where there is none
-            auto  a GPU where there is one, else the CPU, which is told if it was given one
+    wanted  cuda  a GPU; UserError if there is none
+            auto  a GPU if there is one, else the CPU, with a note if the job was given a GPU
             cpu   the CPU
-    gpus    what the scheduler gave the job. Where more are visible, as on a machine without a scheduler, that many are
-            claimed which no other job has claimed.
+    gpus    how many the scheduler gave the job. If more are visible, as on a machine without a scheduler, the job
+            claims this many that no other job has claimed.
 
     Returns how many GPUs the job computes on.
     """
@@ -48,7 +48,7 @@ def use(wanted: str, gpus: int) -> int:
     if not torch.cuda.is_available():
         if wanted == "cuda":
             raise UserError(
-                "the config has device: cuda, but torch sees no GPU here: set device: auto or cpu, or give the job one"
+                "the config has device: cuda, but torch sees no GPU here: set device: auto or cpu, or ask for a GPU"
             )
         print("this job was given a GPU, but torch sees none: it runs on the CPU", file=sys.stderr)
         _cpu = True
@@ -66,7 +66,7 @@ def device() -> "torch.device":
 
 
 def _claimed(visible: list[str], count: int) -> list[str]:
-    """``count`` devices, those first that no other job has claimed; the rest are shared, as someone asked for."""
+    """``count`` devices: first those that no other job has claimed; the others are shared, as the user asked."""
     free = list(islice(filter(_claim, visible), count))
     return (free + [name for name in visible if name not in free])[:count]
 

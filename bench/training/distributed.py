@@ -1,6 +1,6 @@
-"""Training in several processes, one a GPU, on one machine or many, to the result of one process.
+"""Training in several processes, one per GPU, on one machine or many, with the same result as in one process.
 
-torchrun runs the script of a job in every process. The first of them leads: it alone reads suites, prunes, measures and
+torchrun runs the script of a job in every process. The first one leads: it alone reads suites, prunes, measures and
 writes. The others follow: they wait until the leader calls a function together with them, and end when it ends.
 """
 
@@ -30,12 +30,12 @@ PATIENCE = timedelta(days=7)
 
 
 def size() -> int:
-    """Number of processes that train together; 1 where torchrun did not start this one."""
+    """Number of processes that train together; 1 if torchrun did not start this one."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process among them, from 0."""
+    """Index of this process among them, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -46,10 +46,10 @@ def leads() -> bool:
 
 @contextlib.contextmanager
 def computing(wanted: str, resources: Mapping[str, Any]) -> Iterator[None]:
-    """Do what is in the block on the job's device, with as many processes as the job has GPUs.
+    """Run the block on the job's device, with one process per GPU of the job.
 
     wanted     auto, cuda or cpu (bench.training.devices.use)
-    resources  of the job; read are gpu (of all nodes together) and nodes
+    resources  of the job: gpu (on all nodes together) and nodes
     """
     gpus = use(wanted, resources.get("gpu", 0))
     with leading(gpus, resources.get("nodes", 1)):
@@ -58,10 +58,10 @@ def computing(wanted: str, resources: Mapping[str, Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def leading(processes: int, nodes: int = 1) -> Iterator[None]:
-    """Run the script so often, a GPU each, and the block in the first process; the others end when the block does.
+    """Re-run this script in ``processes`` processes, one per GPU, and the block in the first; the others end with it.
 
-    processes  of all nodes together
-    nodes      of a SLURM job, each of which takes as many of them
+    processes  on all nodes together
+    nodes      of a SLURM job, each with the same number of processes
     """
     if processes > 1 and not _by_torchrun():
         sys.stderr.flush()
@@ -89,7 +89,7 @@ def _by_torchrun() -> bool:
 
 
 def _torchrun(processes: int, nodes: int) -> tuple[str, list[str]]:
-    """The program and arguments that run this script again in so many processes."""
+    """The program and arguments that re-run this script in this many processes."""
     if processes % nodes:
         raise UserError(f"{processes} GPUs cannot be shared evenly by {nodes} nodes: ask for a multiple of {nodes}")
     command = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes // nodes}"]
@@ -102,7 +102,7 @@ def _torchrun(processes: int, nodes: int) -> tuple[str, list[str]]:
         port = 20000 + int(job) % 20000
         command += [f"--nnodes={nodes}", "--rdzv-backend=c10d", f"--rdzv-id={job}"]
         command += [f"--rdzv-endpoint={socket.gethostname()}:{port}"]
-        # --overlap: this process is itself a step of the job, whose cores and GPUs the new step is to use.
+        # --overlap: this process is a step of the job itself, and the new step uses the same cores and GPUs.
         step = ["--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", f"--cpus-per-task={torch.get_num_threads()}"]
         command = ["srun", *step, *command]
     return command[0], [*command, *sys.argv]
@@ -120,7 +120,7 @@ def together(function: Callable[..., Any], *arguments: Any, **here: Any) -> Any:
 
 
 def _apart(argument: Any) -> Any:
-    """A network is moved in place, so the one that is sent must be another."""
+    """Moving a network changes it in place, so a copy is sent."""
     return copy.deepcopy(argument) if isinstance(argument, nn.Module) else argument
 
 
@@ -135,7 +135,7 @@ def _follow() -> None:
 
 
 def shared(count: int) -> bool:
-    """Whether each process computes some of ``count`` images; where these are fewer than processes, each does all."""
+    """Whether ``count`` images are divided among the processes; if there are fewer images, each process does all."""
     return 1 < size() <= count
 
 
@@ -145,15 +145,15 @@ def share(count: int) -> slice:
 
 
 def weight(mine: int, count: int) -> float:
-    """What the mean over ``mine`` images of this process counts for in the mean over all ``count``, times size().
+    """Weight of the mean over ``mine`` images of this process in the mean over all ``count``, times size().
 
-    DistributedDataParallel averages gradients over processes, each of which counts for 1.
+    The factor size() is there because DistributedDataParallel averages gradients over processes.
     """
     return size() * mine / count if shared(count) else mine / count
 
 
 def parallel(model: nn.Module) -> nn.Module:
-    """The network, its gradients averaged over all processes; itself where there is one only."""
+    """The network with gradients averaged over all processes; unchanged if there is only one."""
     return DistributedDataParallel(model) if size() > 1 else model
 
 
@@ -165,7 +165,7 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def in_shares(function: Callable[[slice], Tensor], count: int) -> Tensor:
-    """Rows that ``function`` makes of a share of ``count`` images, put together from all processes."""
+    """Rows of ``function`` for ``count`` images, of which each process computes a share."""
     rows = function(share(count))
     if not shared(count):
         return rows
@@ -175,10 +175,10 @@ def in_shares(function: Callable[[slice], Tensor], count: int) -> Tensor:
 
 
 class SharedBatchNorm(TorchFunctionMode):
-    """Batch norm in training takes its mean and variance over the ``count`` images of all processes, as one would.
+    """Batch norm in training takes mean and variance over the ``count`` images of all processes, as in one process.
 
-    A mode instead of nn.SyncBatchNorm, for the network's own layers stay as they are. On GPUs it calls that layer's
-    kernels; elsewhere, where it has none, the definition is computed.
+    A mode instead of nn.SyncBatchNorm, so that the network's own layers stay unchanged. On GPUs it calls that layer's
+    kernels; on CPUs, where it has none, it computes the definition.
     """
 
     def __init__(self, count: int) -> None:
@@ -186,7 +186,7 @@ class SharedBatchNorm(TorchFunctionMode):
         self.shared = shared(count)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Replaces F.batch_norm where it would use the batch's statistics."""
+        """Replaces F.batch_norm when it would use the batch's statistics."""
         if func is not F.batch_norm or not self.shared:
             return func(*args, **(kwargs or {}))
         return _batch_norm(func, *args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""What a network answers, and how often it is right."""
+"""Outputs of a network, and their accuracy."""
 
 import math
 from collections.abc import Callable
@@ -12,16 +12,16 @@ from nisp.pruning.contract import evaluating
 
 EVALUATION_BATCH = 512
 EVALUATION_PIXELS = 2**22
-"""A batch has at most so many: 83 images of 224 pixels a side, of which the activations of any of our nets fit."""
+"""Pixels in a batch, at most: 83 images of 224x224, whose activations fit in memory with any network of the zoo."""
 
 
 def logits(model: nn.Module, images: Images) -> Tensor:
-    """Outputs in eval mode, shape (n, classes); the model's mode is put back."""
+    """Outputs in eval mode, shape (n, classes); the model's mode is restored."""
     return _answers(model, model, images)
 
 
 def classifier_inputs(model: nn.Module, images: Images, classifier: str) -> Tensor:
-    """What the layer called ``classifier`` reads in eval mode, shape (n, features): the final responses."""
+    """Inputs of the layer called ``classifier`` in eval mode, shape (n, features): the final responses."""
     read: list[Tensor] = []
 
     def answer(batch: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def classifier_inputs(model: nn.Module, images: Images, classifier: str) -> Tens
 
 @torch.no_grad()
 def _answers(model: nn.Module, answer: Callable[[Tensor], Tensor], images: Images) -> Tensor:
-    """``answer`` of all images, batch by batch, with ``model`` in eval mode meanwhile."""
+    """``answer`` of all images, batch by batch, with ``model`` in eval mode."""
     size = min(EVALUATION_BATCH, max(1, EVALUATION_PIXELS // images.shape[2:].numel()))
     with evaluating(model):
         return torch.cat([in_halves(answer, batch) for batch in images.split(size)])
@@ -52,7 +52,7 @@ def accuracy(outputs: Tensor, labels: Tensor) -> float:
 
 
 def top5(outputs: Tensor, labels: Tensor) -> float:
-    """Per cent of rows whose label is among the five largest outputs; NaN where there are no more than five classes."""
+    """Per cent of rows whose label is among the five largest outputs; NaN for at most five classes."""
     if outputs.shape[1] <= 5:
         return math.nan
     return 100 * (outputs.topk(5).indices == labels[:, None]).any(1).float().mean().item()

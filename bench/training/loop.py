@@ -1,4 +1,4 @@
-"""Training and fine-tuning: one loop, deterministic given its seed, that goes on where it was killed."""
+"""Training and fine-tuning: one loop, deterministic given its seed, that continues where it was killed."""
 
 import hashlib
 import io
@@ -65,12 +65,12 @@ def train(
     """Train ``model`` in place by ``recipe`` and return its learning curve; the last epoch is the result, not the best.
 
     seed        fixes the order of images, their augmentation, and dropout
-    checkpoint  where the state is kept while it runs, so that a killed job goes on from there to the same result
+    checkpoint  file for the state in progress, from which a killed job continues to the same result
     report      is called after each epoch
 
-    Where torchrun started several processes, each computes its share of every batch, to the same result except for
-    rounding and dropout (bench.training.distributed). Where memory is too small for a batch, it is computed in parts
-    whose gradients add up to the same mean; batch norm then takes its statistics from the parts.
+    If torchrun started several processes, each computes its share of every batch, with the same result except for
+    rounding and dropout (bench.training.distributed). A batch that does not fit in memory is computed in micro-batches
+    whose gradients add up to the same mean; batch norm then takes its statistics from the micro-batches.
 
     UserError if the loss is not finite.
     """
@@ -102,7 +102,7 @@ def _train(
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
         model.train()
-        # Dropout draws from torch's own generator; seeded by epoch, so that a killed training goes on alike.
+        # Dropout draws from torch's own generator; seeded by epoch, so that a killed training continues identically.
         torch.manual_seed(stream(seed, "dropout", epoch, distributed.rank()))
         total = torch.zeros((), device=dataset.train.images.device)
         batches = _batches(dataset, recipe, generator)
@@ -149,7 +149,7 @@ def _step(
 ) -> tuple[Tensor, int]:
     """One step of gradient descent on this process's share of ``count`` images, at most ``room`` of them at once.
 
-    Returns its share of the mean loss (distributed.weight), and for how many images at once there was room.
+    Returns its share of the mean loss (distributed.weight), and the micro-batch size that fitted in memory.
     """
     statistics = [buffer.clone() for buffer in model.buffers()]
     while True:
@@ -161,10 +161,10 @@ def _step(
             break
         except torch.OutOfMemoryError:
             room = min(room, len(labels))
-            # Processes that train together would wait for each other for ever if one went on in more parts.
+            # Processes that train together would wait for each other forever if one used smaller micro-batches.
             if room == 1 or distributed.size() > 1:
                 raise UserError(
-                    f"out of memory at {room} of a batch's images: take a smaller batch_size, or more GPUs"
+                    f"out of memory at {room} of a batch's images: use a smaller batch_size or more GPUs"
                 ) from None
         room = math.ceil(room / 2)
         tell_of_parts("trained on")
@@ -175,7 +175,7 @@ def _step(
 
 
 def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, count: int) -> Tensor:
-    """Adds the gradient of these images' share of the mean loss over ``count``, and returns that."""
+    """Adds the gradient of these images' share of the mean loss over ``count``, and returns that share."""
     weight = distributed.weight(len(labels), count)
     with (
         distributed.SharedBatchNorm(count),
@@ -196,7 +196,7 @@ def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate
 def _save(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: list[Epoch]
 ) -> None:
-    """Write a checkpoint: the sha256 of what torch saves, and that."""
+    """Write a checkpoint: what torch saves, preceded by its SHA-256."""
     state = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -213,7 +213,7 @@ def _save(
 def _resume(
     path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> list[Epoch]:
-    """Load a checkpoint into the three objects and return its curve; empty where there is none to go on from.
+    """Load a checkpoint into the three objects and return its curve; empty if there is no valid checkpoint.
 
     A damaged checkpoint costs the epochs that it held, never the run.
     """

@@ -1,4 +1,4 @@
-"""What is done when a GPU's memory is too small for a batch: the batch is computed in parts."""
+"""Computes a batch in parts if it does not fit in a GPU's memory."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def in_halves(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """``function`` of a batch, rows in order; of its halves, put together, where memory is too small for the whole."""
+    """``function`` of a batch, rows in order; of its halves, concatenated, if the whole does not fit in memory."""
     try:
         return function(images)
     except torch.OutOfMemoryError:
@@ -21,5 +21,5 @@ def in_halves(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
 
 @cache
 def tell_of_parts(done: str) -> None:
-    """Tell, once a job, that memory is too small for whole batches."""
+    """Report, once per job, that whole batches do not fit in memory."""
     print(f"out of memory: batches are {done} in parts that fit", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Making the next batch while the present one is used."""
+"""Makes the next batch while the current one is used."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,8 +1,8 @@
-"""Starting from trained weights instead of training: a file of one's own, or torchvision's.
+"""Starting from trained weights instead of training: your own file, or torchvision's.
 
-A source is the path of a safetensors file or of what torch.save wrote of a state dict, or ``torchvision:`` and the
-name of weights, such as ``torchvision:ResNet50_Weights.IMAGENET1K_V1``, which torchvision's own code downloads once.
-Nothing is unpickled but tensors, and a file that does not fit is refused, never loaded in part.
+A source is the path of a safetensors file or of a state dict saved by torch.save, or ``torchvision:`` and the name of
+weights, such as ``torchvision:ResNet50_Weights.IMAGENET1K_V1``, which torchvision's own code downloads once. Only
+tensors are unpickled, and a file that does not fit is rejected, never loaded in part.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from nisp.errors import UserError
 
 TORCHVISION = "torchvision:"
 AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
-"""Classifiers that help training only; torchvision's files hold them, our networks need not."""
+"""Classifiers used only in training; torchvision's files have them, our networks may not."""
 
 
 def load_pretrained(model: nn.Module, source: str, sha256: str | None = None) -> None:
@@ -28,21 +28,21 @@ def load_pretrained(model: nn.Module, source: str, sha256: str | None = None) ->
 
     sha256  hexadecimal digest that the file must have, if given
 
-    UserError if the file is missing, broken, not the one meant, or made for another network or number of classes.
+    UserError if the file is missing, broken, not the expected one, or made for another network or number of classes.
     """
     path = _downloaded(source.removeprefix(TORCHVISION)) if source.startswith(TORCHVISION) else Path(source)
     if not path.is_file():
-        raise UserError(f"there is no weights file {path}")
+        raise UserError(f"the weights file {path} does not exist")
     if sha256 is not None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != sha256.lower():
-            raise UserError(f"the weights file {path} is not the one meant: its sha256 is {found}, not {sha256}")
+            raise UserError(f"the weights file {path} is not the expected one: its sha256 is {found}, not {sha256}")
     _load(model, _tensors(path), path)
 
 
 def _downloaded(name: str) -> Path:
-    """Where torchvision's weights lie, after downloading them if they are not there yet."""
+    """Path of torchvision's weights, downloaded if needed."""
     from torchvision.models import get_weight
 
     try:
@@ -63,7 +63,7 @@ def _downloaded(name: str) -> Path:
 
 
 def _tensors(path: Path) -> Mapping[str, Tensor]:
-    """Name -> tensor. What kind of file it is, its first bytes tell, for names do not: safetensors begins with JSON."""
+    """Name -> tensor. The first bytes tell the kind of file, because names do not: safetensors begins with JSON."""
     with path.open("rb") as file:
         is_safetensors = file.read(9)[8:] == b"{"
     try:
@@ -84,13 +84,13 @@ def _load(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 
 def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Iterator[str]:
-    """What of ``given`` does not fit; batch norms' counters may be missing, for old files have none."""
+    """What of ``given`` does not fit; batch-norm counters may be missing, because old files have none."""
     for name in own:
         if name not in given and not name.endswith("num_batches_tracked"):
             yield f"it lacks {name}"
     for name, tensor in given.items():
         if name not in own:
-            yield f"it has {name}, which the network has not"
+            yield f"it has {name}, which the network does not have"
         elif tensor.shape != own[name].shape:
             yield f"{name} has the shape {tuple(tensor.shape)}, not {tuple(own[name].shape)}"
 

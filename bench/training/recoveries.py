@@ -1,4 +1,4 @@
-"""What networks are trained by after pruning, and for how long; nothing here needs torch."""
+"""How networks are trained after pruning, and for how long; needs no torch."""
 
 from typing import Literal, get_args
 
@@ -9,15 +9,15 @@ SCRATCH = tuple(recovery for recovery in get_args(Recovery) if recovery.startswi
 
 
 def epochs_of(recovery: Recovery, base: float, finetune: float, macs_ratio: float, limit: float) -> float:
-    """Passes over the training images that a recovery takes, 0 where it trains nothing.
+    """Passes over the training images that a recovery takes, 0 if it trains nothing.
 
     finetune        ``finetune`` epochs at the base's learning rate times a factor (a tenth, as in NISP)
-    finetune_tuned  the same with each of several factors, the best on validation images counting
-    scratch_paper   as many iterations as fine-tuning has, with the base's learning rate (NISP, as we read it)
+    finetune_tuned  the same with each of several factors; the best on validation images counts
+    scratch_paper   as many iterations as fine-tuning, at the base's learning rate (NISP, as we read it)
     scratch_e       the base network's epochs (Liu et al. 2019)
     scratch_b       the base network's compute: its epochs times ``macs_ratio``, the base's MACs over the pruned
                     network's, at most ``limit`` (2 on ImageNet in Liu et al. 2019)
-    scratch_total   scratch_b's and those of fine-tuning: all the compute that went into a pruned network
+    scratch_total   the epochs of scratch_b and of fine-tuning: all the compute that went into a pruned network
     """
     same_compute = base * min(macs_ratio, limit)
     return {

@@ -12,7 +12,7 @@ SCHEDULES: dict[str, Schedule] = {
     "step": lambda progress, step: 0.1 ** ((progress >= 0.5) + (progress >= 0.75)),
     # A tenth for the last fifth: Caffe's cifar10_quick, 4,000 iterations and 1,000.
     "step_last_fifth": lambda progress, step: 0.1 ** (progress >= 0.8),
-    # A tenth each third: the usual ImageNet schedule, 90 epochs with drops after 30 and 60.
+    # A tenth after each third: the usual ImageNet schedule, 90 epochs with drops after 30 and 60.
     "step_thirds": lambda progress, step: 0.1 ** ((progress >= 1 / 3) + (progress >= 2 / 3)),
     # A tenth every 100,000 of 450,000 iterations: Caffe's AlexNet solver, in shares of the training.
     "step_100k": lambda progress, step: 0.1 ** math.floor(progress * 4.5),

@@ -1,10 +1,10 @@
-"""How many published networks can be scored, pruned, saved and reloaded, beside torch-pruning's own pruner.
+"""How many published networks can be scored, pruned, saved and reloaded, next to torch-pruning's own pruner.
 
     python -m benchmarks.coverage                              # all of zoo.csv, some hours on one core
     python -m benchmarks.coverage --only resnet18 vit_b_16     # some, by name
 
-Each network runs in a process of its own with limited time and memory. What is finished is kept in results/coverage,
-until the code that made it changes; so a run that was stopped goes on where it was.
+Each network runs in its own process with limited time and memory. Finished records are kept in results/coverage until
+the code that made them changes, so a run that was stopped continues where it was.
 """
 
 import argparse
@@ -56,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory", type=float, default=10, metavar="GB", help="limit of one network (10)")
     parser.add_argument("--checks", nargs="+", default=CHECKS, choices=CHECKS)
     parser.add_argument(
-        "--any-code", nargs="+", default=(), choices=CHECKS, help="of these, keep finished records that other code made"
+        "--any-code", nargs="+", default=(), choices=CHECKS, help="keep finished records of these that other code made"
     )
-    parser.add_argument("--records", type=Path, default=RECORDS, help="where finished networks are noted")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the finished records")
     parser.add_argument("--out", type=Path, help=f"where the tables go ({REFERENCE})")
     return parser
 
@@ -95,7 +95,7 @@ def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) 
 
 
 def _stopped(path: Path, failure: str) -> None:
-    """Finish the record of a process that could not; it may have written none, or have been done."""
+    """Finish the record of a process that stopped early; it may have no record, or a finished one."""
     content: dict[str, Any] = read_json_if_valid(path) or {"row": {"failure": ""}, "code": {}}
     if content.get("finished"):
         return

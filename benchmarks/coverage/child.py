@@ -1,4 +1,4 @@
-"""One network in a process of its own, which may run out of memory, crash or hang without harm to the others.
+"""Checks one network in its own process, which may run out of memory, crash or hang without harm to the others.
 
 python -m benchmarks.coverage.child {ours,peer} SOURCE MODEL RECORD GIGABYTES
 """
@@ -29,7 +29,7 @@ def main(check: str, source: str, model: str, path: str, gigabytes: str) -> None
     with contextlib.suppress(Failed):
         importlib.import_module(f"benchmarks.coverage.{check}").check(subject, record)
     record.finish()
-    os._exit(0)  # taking apart a graph that filled the memory can last minutes
+    os._exit(0)  # freeing a graph that filled the memory can take minutes
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ RATIO = 0.5
 
 
 def check(subject: Subject, record: Record) -> None:
-    """Fill in every column but torch_pruning."""
+    """Fill in every column except torch_pruning."""
     record.update(scored=False, pruned=False, forward=False, max_error=None, seconds=None)
     with record.stage("build"):
         model, images = subject.network(), subject.images()
     with record.stage("forward of the original"), torch.no_grad():
         shape = model(images).shape
     start = time.perf_counter()
-    with contextlib.suppress(Failed):  # noted; whether surgery takes the network is another question
+    with contextlib.suppress(Failed):  # recorded; surgery is checked anyway
         _score(model, images, record)
     _prune(subject, model, images, shape, record, start)
 
@@ -48,15 +48,15 @@ def _score(model: nn.Module, images: Tensor, record: Record) -> None:
 def _prune(subject: Subject, model: nn.Module, images: Tensor, shape: torch.Size, record: Record, start: float) -> None:
     """Remove half of every group at random, which is harder on surgery than any order of the channels."""
     with record.stage("anatomy"):
-        parts = anatomy(model, images[:1])
+        structure = anatomy(model, images[:1])
     with record.stage("surgery"):
         generator = torch.Generator().manual_seed(3)
-        plan = keep_plan(parts.groups, RATIO)
+        plan = keep_plan(structure.groups, RATIO)
         kept = {
             group.name: kept_channels(torch.rand(group.channels, generator=generator), plan[group.name])
-            for group in parts.groups
+            for group in structure.groups
         }
-        pruned = remove_channels(model, parts, kept)
+        pruned = remove_channels(model, structure, kept)
         if _size(pruned) >= _size(model):
             raise ValueError("no parameter was removed")
     record.update(pruned=True, params_left=_size(pruned) / _size(model), seconds=round(time.perf_counter() - start, 3))
@@ -69,11 +69,11 @@ def _prune(subject: Subject, model: nn.Module, images: Tensor, shape: torch.Size
         del reloaded
     record.update(forward=True)
     with record.stage("removal error"):
-        record.update(max_error=removal_error(model, pruned, parts, kept, images))
+        record.update(max_error=removal_error(model, pruned, structure, kept, images))
 
 
 def _reloaded(subject: Subject, pruned: nn.Module, folder: Path) -> nn.Module:
-    """Saved and loaded; with its factory where its structure is not plain data, as when a method was replaced."""
+    """Saved and loaded; with its factory if its structure is not plain data, for example if a method was replaced."""
     try:
         nisp.save(pruned, folder)
     except UserError:

@@ -1,8 +1,8 @@
 """The same network pruned by half by torch-pruning's own pruner, for comparison.
 
-As its documentation and its example scripts have it: magnitude importance, the classifier ignored, the number of heads
-of fused attention given, and set again after pruning; torchvision's VisionTransformer rounded to its number of heads.
-Otherwise as it comes.
+As in its documentation and example scripts: magnitude importance, the classifier ignored, the number of heads of fused
+attention given, and set again after pruning; torchvision's VisionTransformer rounded to its number of heads. All other
+settings are its defaults.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ def _size(model: nn.Module) -> int:
 
 
 def _classifiers(model: nn.Module) -> list[nn.Module]:
-    """Layers with one output a class."""
+    """Layers with one output per class."""
     return [
         module
         for module in model.modules()

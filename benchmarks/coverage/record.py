@@ -1,4 +1,4 @@
-"""What is known of one network, written down after every step, so that a step that never ends is known too."""
+"""The record of one network, written after every step, so that a step that never ends is recorded too."""
 
 import contextlib
 import hashlib
@@ -17,18 +17,18 @@ PACKAGES = ("bench", "benchmarks", "nisp", "torch", "torchvision", "timm", "torc
 
 
 class Failed(Exception):
-    """A step failed; what failed is noted."""
+    """A step failed; the record says which."""
 
 
 class Record:
-    """The notes on one network, kept in a file."""
+    """The record of one network, kept in a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.row: dict[str, Any] = {"failure": ""}
 
     def update(self, **values: Any) -> None:
-        """Note values of columns."""
+        """Record values of columns."""
         self.row |= values
         self._write(finished=False)
 
@@ -43,7 +43,7 @@ class Record:
             raise Failed from error
 
     def finish(self) -> None:
-        """Note that there is nothing more to come."""
+        """Mark the record as finished."""
         self.row.pop("stage", None)
         self._write(finished=True)
 
@@ -64,7 +64,7 @@ def sentence(error: BaseException) -> str:
 
 
 def loaded_code() -> dict[str, str]:
-    """Digest of every file of the project that this process has imported, and versions of what decides the outcome."""
+    """Digests of all project files that this process has imported, and versions of the libraries involved."""
     code = {"torch": torch.__version__}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
@@ -76,12 +76,12 @@ def loaded_code() -> dict[str, str]:
 
 
 def digest(file: Path) -> str:
-    """Of a file's content; empty if there is no file."""
+    """Digest of a file's content; empty if there is no file."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
 def finished(path: Path, any_code: bool = False) -> dict[str, Any] | None:
-    """The row in a finished record that the present code made, or any code; None if there is none."""
+    """The row of a finished record made by the current code (or any code); None if there is none."""
     content = read_json_if_valid(path)
     if not isinstance(content, dict) or not content.get("finished"):
         return None

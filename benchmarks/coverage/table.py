@@ -42,7 +42,7 @@ def _cell(value: Any) -> str:
 
 
 def summary(rows: list[Row]) -> str:
-    """Networks of each source up to 100 M parameters that passed, ours beside torch-pruning's."""
+    """Networks of each source up to 100 M parameters that passed, ours next to torch-pruning's."""
     layout = "{:<24}{:>9}{:>8}{:>8}{:>9}{:>7}{:>15}"
     lines = [layout.format("up to 100 M parameters", "networks", *PASSES, "exact", "torch-pruning")]
     for source in ("torchvision", "timm"):
@@ -62,7 +62,7 @@ def summary(rows: list[Row]) -> str:
 
 
 def upstream(rows: list[Row]) -> str:
-    """How many networks torch-pruning took of those it was run on, and its failures, one row an error, in Markdown."""
+    """How many networks torch-pruning pruned of those it ran on, and its failures, one row per error, in Markdown."""
     passes = [row["torch_pruning"] for row in rows if row.get("torch_pruning") is not None]
     failures: dict[str, list[str]] = defaultdict(list)
     for row in rows:

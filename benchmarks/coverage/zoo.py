@@ -1,7 +1,7 @@
-"""Which networks the coverage run goes over: a rule, not a choice, so that nothing is picked for its outcome.
+"""The networks of the coverage run: selected by a rule, so that none is picked for its outcome.
 
 torchvision  every classification model
-timm         of every module, the member with the fewest parameters that classifies; timm's own test networks, whose
+timm         from every module, the classifying member with the fewest parameters; timm's own test networks, whose
              names begin with "test_", are left out
 
 The list is kept in zoo.csv, because making it builds more than a thousand networks:
@@ -25,8 +25,8 @@ from nisp.pruning.saving.builders import build
 LIST = Path(__file__).parent / "zoo.csv"
 CLASSES = 1000
 IMAGES = 2
-AUXILIARY = {"aux_logits": False, "init_weights": False}  # heads that only training runs have nothing to do with
-SIZES = {"inception_v3": 299}  # every other one of torchvision's takes 224, and some nothing else
+AUXILIARY = {"aux_logits": False, "init_weights": False}  # heads used only in training are left out
+SIZES = {"inception_v3": 299}  # all others of torchvision take 224, some nothing else
 ARGUMENTS: dict[str, dict[str, Any]] = {"googlenet": AUXILIARY, "inception_v3": AUXILIARY}
 
 
@@ -48,7 +48,7 @@ class Subject:
         """With random weights, the same each time, in eval mode.
 
         Parameters that start out constant, such as zero scales of residual branches, and batch-norm statistics get
-        random values: behind zeros a wrong removal could not be seen.
+        random values: zeros would hide a wrong removal.
         """
         torch.manual_seed(0)
         factory, arguments = self.origin()
@@ -76,7 +76,7 @@ def _origin(source: str, model: str) -> tuple[str, dict[str, Any]]:
 
 
 def subjects(only: Sequence[str] = ()) -> list[Subject]:
-    """The listed networks, small ones first; ``only`` names some, and UserError one that is not listed."""
+    """The listed networks, small ones first; ``only`` names some. UserError for an unlisted name."""
     with LIST.open(newline="") as file:
         rows = [{field.name: field.type(row[field.name]) for field in fields(Subject)} for row in csv.DictReader(file)]  # type: ignore[operator]
     found = sorted((Subject(**row) for row in rows), key=lambda subject: (subject.params_m, subject.model))
@@ -92,7 +92,7 @@ def _measured(source: str, model: str, module: str) -> Subject | None:
     try:
         with torch.device("meta"):
             network = build(factory, arguments)
-    except UserError:  # some compute with tensors as they are built
+    except UserError:  # some compute with tensors while they are built
         network = build(factory, arguments)
     size = network.pretrained_cfg["input_size"][-1] if source == "timm" else SIZES.get(model, 224)
     params = sum(parameter.numel() for parameter in network.parameters())
@@ -115,7 +115,7 @@ def _found() -> Iterator[Subject | None]:
 
 
 def write(found: Iterable[Subject | None], path: Path = LIST) -> None:
-    """Write the list anew."""
+    """Write the list."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [field.name for field in fields(Subject)], lineterminator="\n")
         writer.writeheader()

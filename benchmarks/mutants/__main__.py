@@ -1,4 +1,4 @@
-"""Draw changes by chance, run the tests that import the changed module, and say which changes no test noticed.
+"""Draw random changes, run the tests that import the changed module, and list changes that no test noticed.
 
     python -m benchmarks.mutants --seed 7 --count 100 --jobs 2
     python -m benchmarks.mutants --seed 7 --count 20 --modules 'bench/answers/statistics.py' 'nisp/rules/*.py'
@@ -32,12 +32,12 @@ SHOWN_ONLY = (
     "bench/suite/method_docs.py",
     "bench/runs/job_log.py", "bench/training/devices.py",
 )  # fmt: skip
-"""Modules that show numbers, start jobs or find GPUs, and make no number."""
+"""Modules that show numbers, start jobs or find GPUs, and produce no number."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether the tests noticed a change, and the first that did."""
+    """Whether the tests noticed a change, and the first test that did."""
 
     change: Change
     noticed: bool
@@ -63,7 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=100, help="how many changes")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--modules", nargs="+", default=MODULES, help="patterns of the files to change")
-    parser.add_argument("--list", action="store_true", help="list the changes, and run nothing")
+    parser.add_argument("--list", action="store_true", help="list the changes without running tests")
     return parser.parse_args()
 
 
@@ -75,7 +75,7 @@ def _files(patterns: Sequence[str]) -> list[Path]:
 
 
 def _drawn(modules: Sequence[Path], rng: random.Random, count: int) -> list[Change]:
-    """Changes of different lines; of a module, each kind of change with the square root of its number."""
+    """Changes of different lines; within a module, each kind in proportion to the square root of its number."""
     os.chdir(ROOT)
     sizes = [len(file.read_text().splitlines()) for file in modules]
     known: dict[Path, dict[str, list[Change]]] = {}

@@ -1,8 +1,8 @@
-"""Small changes to a file's source, each one plausible mistake: what mutation testing draws from.
+"""Small changes to a file's source, each a plausible mistake, for mutation testing to draw from.
 
 Peers such as cosmic-ray change operators and constants; code full of tensors breaks more often by a swapped reduction,
 a dropped argument or a lost statement, so these are here too. Text, annotations, imports and messages of errors are
-left alone: no number depends on them.
+not changed: no number depends on them.
 """
 
 import ast
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Maker = Callable[[ast.AST, "_Source"], Iterator[ast.AST | str]]
-"""A node and its file -> what may stand in its place, as a tree or as text."""
+"""A node and its file -> replacements, as trees or as text."""
 
 COMPARISONS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -28,9 +28,9 @@ TWINS = {
     "ceil": "floor", "any": "all", "all": "any", "mean": "sum", "sum": "mean", "std": "var", "var": "std",
     "square": "abs", "abs": "square",
 }  # fmt: skip
-"""Functions and methods that are easily taken for one another."""
+"""Functions and methods that are easily confused."""
 NOTHING_ELSE = {"abs", "clone", "detach", "double", "relu", "square", "deepcopy", "round", "reversed"}
-"""Calls that can be left out: what they are called on remains."""
+"""Calls that can be left out, keeping their argument."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Change:
 
 
 class _Source:
-    """A parsed file, and what of it stays as it is."""
+    """A parsed file, and the nodes that are never changed."""
 
     def __init__(self, file: Path) -> None:
         self.raw = file.read_bytes()
@@ -64,7 +64,7 @@ class _Source:
         self.left_alone = {part for node in ast.walk(self.tree) for part in _left_alone(node)}
 
     def span(self, node: ast.AST) -> tuple[int, int]:
-        """First byte of a node, and the one behind its last."""
+        """First byte of a node, and the one after its last."""
         place: ast.expr = node
         assert place.end_lineno is not None and place.end_col_offset is not None
         return (
@@ -73,13 +73,13 @@ class _Source:
         )
 
     def text(self, node: ast.AST) -> str:
-        """A node as it is written."""
+        """The source text of a node."""
         start, end = self.span(node)
         return self.raw[start:end].decode()
 
 
 def _left_alone(node: ast.AST) -> Iterator[ast.AST]:
-    """What of ``node`` is never changed."""
+    """The parts of ``node`` that are never changed."""
     roots: list[ast.AST | None] = []
     if isinstance(node, ast.FunctionDef):
         roots = [node.returns, *node.decorator_list]
@@ -118,7 +118,7 @@ def arithmetic(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
 
 
 def constant(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
-    """A number a little larger, a truth value turned."""
+    """A slightly larger number, a negated boolean."""
     if isinstance(node, ast.Constant) and not isinstance(source.parent.get(node), ast.Expr):
         if isinstance(node.value, bool):
             yield str(not node.value)
@@ -129,7 +129,7 @@ def constant(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
 
 
 def condition(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
-    """A condition turned round, left out, or without its last part."""
+    """A condition negated, left out, or without its last part."""
     parent = source.parent.get(node)
     if isinstance(parent, ast.If | ast.While | ast.IfExp) and parent.test is node:
         yield f"(not ({source.text(node)}))"
@@ -152,7 +152,7 @@ def argument(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
 
 
 def function(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
-    """A function's twin in its place (min for max, mean for sum), another order, or no call at all."""
+    """A similar function (min for max, mean for sum), another order of arguments, or no call at all."""
     if not isinstance(node, ast.Call):
         return
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -183,7 +183,7 @@ def statement(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
 
 
 def result(node: ast.AST, source: _Source) -> Iterator[ast.AST | str]:
-    """A number that is returned, one per cent larger; a truth value, turned."""
+    """A returned number, one per cent larger; a returned boolean, negated."""
     if not isinstance(node, ast.Return) or node.value is None:
         return
     owner: ast.AST = node

@@ -17,10 +17,10 @@ VARIANTS = {v.name: v for v in load_variants(ROOT / "config/variants/table1.yaml
 @pytest.mark.parametrize("name", ["alexnet-nisp-d", "googlenet-nisp", "resnet-56-nisp", "resnet-110-pfec-b"])
 def test_costs_that_follow_from_groups_are_those_of_the_pruned_network(name):
     model, example = network(VARIANTS[name])
-    parts = anatomy(model, example)
-    plan = variant_plan(parts.groups, VARIANTS[name])
-    kept = {group.name: kept_channels(torch.zeros(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = remove_channels(model, parts, kept)
+    structure = anatomy(model, example)
+    plan = variant_plan(structure.groups, VARIANTS[name])
+    kept = {group.name: kept_channels(torch.zeros(group.channels), plan[group.name]) for group in structure.groups}
+    pruned = remove_channels(model, structure, kept)
     net = described(model, example)
     left = shares(net, plan)
     before, after = (sum(multiplications(each, example).values()) for each in (model, pruned))

@@ -143,7 +143,7 @@ def test_a_damaged_record_is_told_and_made_anew_alone(small):
     record = sorted(before)[3]
     flip(record)
     forget_answers(root)
-    one_sentence(run(small, code=1), f"1 of {len(before)} records are missing, damaged or of other settings")
+    one_sentence(run(small, code=1), f"1 of {len(before)} records are missing, damaged or made with other settings")
     run(small)
     after = times(root / "records")
     assert [file for file in after if after[file] != before[file]] == [record]
@@ -172,9 +172,9 @@ def test_damaged_base_weights_are_trained_anew(small):
 @pytest.mark.parametrize(
     ("file", "lost", "told"),
     [
-        ("data/digits.safetensors", "latency.json", "digits.safetensors is broken (its checksum is another)"),
-        ("latency.json", "tables/runs.csv", "latency.json is missing or damaged (its checksum is another)"),
-        ("tables/runs.csv", "tables/verdicts.csv", "runs.csv is damaged or was edited (its checksum is another)"),
+        ("data/digits.safetensors", "latency.json", "digits.safetensors is broken (its checksum does not match)"),
+        ("latency.json", "tables/runs.csv", "latency.json is missing or damaged (its checksum does not match)"),
+        ("tables/runs.csv", "tables/verdicts.csv", "runs.csv is damaged or was edited (its checksum does not match)"),
         ("tables/verdicts.csv", "figures/captions.json", "verdicts.csv is damaged or was edited"),
         ("tables/provenance.json", "report.html", "provenance.json is missing or damaged"),
         ("figures/captions.json", "report.html", "captions.json is missing or damaged"),

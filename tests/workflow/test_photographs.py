@@ -96,5 +96,5 @@ def test_a_broken_photograph_ends_a_job_in_one_sentence(folder, tmp_path):
     file = tmp_path / "data/imagenet/train/n00000000/n00000000_0.JPEG"
     file.write_bytes(file.read_bytes()[:500])
     done = run(tmp_path, "results/photographs/bases/imagenet/googlenet/all.json")
-    assert done.returncode == 1 and f"error: the image {file} is truncated or no JPEG" in done.stderr
+    assert done.returncode == 1 and f"error: the image {file} is truncated or not a JPEG" in done.stderr
     assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ from bench.suite.fingerprints import fingerprint, modules
 
 
 rule collect:
-    """One table of all runs, one of all learning curves, and one of what least squares left in each layer."""
+    """One table of all runs, one of all learning curves, and one of least-squares results by layer."""
     input:
         suite=SUITE_FILE,
         batches=batch_files,
@@ -27,7 +27,7 @@ rule collect:
 
 
 rule analyse:
-    """Verdicts on the suite's questions, how stable the rankings are, and what the accuracy is due to."""
+    """Verdicts on the suite's questions, how stable the rankings are, and the effects on accuracy."""
     input:
         suite=SUITE_FILE,
         runs=rules.collect.output.runs,
@@ -72,7 +72,7 @@ rule draw:
 
 
 rule figures:
-    """Draw the figures again from the tables there are; make the tables if there are none."""
+    """Draw the figures again from existing tables; make missing tables first."""
     input:
         suite=SUITE_FILE,
         tables=lambda wildcards: [

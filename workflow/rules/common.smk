@@ -1,4 +1,4 @@
-"""The suite, where its results lie, and its jobs."""
+"""The suite, the paths of its results, and its jobs."""
 
 import atexit
 import sys
@@ -42,13 +42,13 @@ URGENCIES = urgencies(SUITE)
 STARTED = time.time()
 QUIETLY = {"quietness": Quietness.PROGRESS}
 
-# Jobs that run networks take a GPU each where there are any here; on a cluster the profile says how many they take.
+# Jobs that run networks take one GPU each if this machine has any; on a cluster, the profile sets how many.
 GPU = int(
     config["device"] == "cuda" or (config["device"] == "auto" and visible_gpus() != [])
 )
 ON_THIS_MACHINE = workflow.nodes is None
 if ON_THIS_MACHINE and "gpu" not in workflow.global_resources:
-    # No more of them run at once than there are GPUs, unless `--resources gpu=` says otherwise.
+    # At most as many run at once as there are GPUs, unless `--resources gpu=` says otherwise.
     workflow.register_resource("gpu", max(1, len(visible_gpus())))
 
 
@@ -61,12 +61,12 @@ wildcard_constraints:
 
 
 def batch_files(wildcards):
-    """The mark of every prune job."""
+    """The done-markers of all prune jobs."""
     return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in SUITE.prune_jobs]
 
 
 def allocated_batch_files(wildcards):
-    """The marks of those jobs whose networks' shapes are known only afterwards."""
+    """The done-markers of jobs whose networks' shapes are known only afterwards."""
     jobs = dict.fromkeys(SUITE.job_of(run) for run in SUITE.allocated_runs)
     return [f"{ROOT}/batches/{'/'.join(job)}.json" for job in jobs]
 
@@ -76,9 +76,9 @@ def data_files(wildcards):
 
 
 def job_memory(wildcards, input, attempt):
-    """Megabytes; not known before the data are there."""
+    """Megabytes; unknown before the data exist."""
     data = input[0]
-    # Asked of Snakemake, the size of a local file takes a sixth of the time that a plan of 10,000 jobs takes.
+    # Asking Snakemake for the size of local files would take a sixth of the time to plan 10,000 jobs.
     size_mb = input.size_mb if data.is_storage else Path(data).stat().st_size / 1e6
     return memory_mb(SUITE, COSTS, job_of(wildcards), size_mb, attempt)
 
@@ -89,7 +89,7 @@ def job_runtime(wildcards, attempt):
 
 
 def job_of(wildcards):
-    """The suite's name of a base or prune job."""
+    """The key of a base or prune job in the suite."""
     return tuple(
         wildcards[name]
         for name in ("dataset", "label", "seed", "method", "ratio")
@@ -98,19 +98,19 @@ def job_of(wildcards):
 
 
 def urgency(wildcards):
-    """Longest first."""
+    """Priority: the longest jobs first."""
     return URGENCIES[job_of(wildcards)]
 
 
 @atexit.register
 def print_estimate():
-    """How long the suite would keep a GPU, after the plan of a dry run, however it was asked for."""
+    """Print the estimated GPU hours after the plan of a dry run, however it was requested."""
     if workflow.dryrun:
         print(as_sentence(SUITE, estimated(SUITE, COSTS)), file=sys.stderr)
 
 
 def begin():
-    """What a run needs before its first job: results that can be written, and someone to tell how it stands."""
+    """Before the first job: check that results can be written, and start printing progress."""
     try:
         check_writable(Path(ROOT))
     except UserError as error:
@@ -120,7 +120,7 @@ def begin():
 
 
 def print_answer():
-    """The verdict table and the path of the report, at the end of a run that made them."""
+    """Print the verdict table and the path of the report at the end of a run that made them."""
     table, page = Path(ROOT, "tables/verdicts.txt"), Path(ROOT, "report.html")
     if page.exists() and page.stat().st_mtime >= STARTED:
         print("", table.read_text(), f"The report is {page}", sep="\n")

@@ -2,7 +2,7 @@
 
 
 rule data:
-    """Load a data set once, split and normalised; of image files, list them."""
+    """Load a data set once, split and normalised; image files are only listed."""
     output:
         f"{ROOT}/data/{{dataset}}.safetensors",
     log:
@@ -64,7 +64,7 @@ rule prune:
 
 
 rule latency:
-    """Measure latencies, with the machine to itself."""
+    """Measure latencies while nothing else runs on the machine."""
     input:
         data_files,
         allocated_batch_files,

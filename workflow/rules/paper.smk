@@ -8,7 +8,7 @@ PAPER = f"{config['results']}/paper"
 
 
 rule table1_costs:
-    """FLOPs and parameters of every pruned network in the paper's Table 1, beside what the paper says."""
+    """FLOPs and parameters of every pruned network in the paper's Table 1, next to the paper's numbers."""
     input:
         variants=str(Path(workflow.basedir, "config/variants/table1.yaml")),
     output:

@@ -1,4 +1,4 @@
-"""Answer the suite's questions from runs.csv, and tell effects apart."""
+"""Answer the suite's questions from runs.csv, and separate effects."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Put the records together into runs.csv and curves.csv."""
+"""Collect the records into runs.csv, curves.csv and refits.csv."""
 
 from pathlib import Path
 

@@ -80,7 +80,7 @@ DAMAGES = {
     "cut packing": (lambda file: file.write_bytes(file.read_bytes()[:-20]), "is broken"),
     "no packing": (lambda file: file.write_bytes(b"<html>not found</html>"), "is broken"),
     "cut content": (lambda file: file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1])), "truncated"),
-    "other content": (lambda file: file.write_bytes(gzip.compress(b"hello")), "no IDX file"),
+    "other content": (lambda file: file.write_bytes(gzip.compress(b"hello")), "not an IDX file"),
 }
 
 

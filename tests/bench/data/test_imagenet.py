@@ -213,11 +213,11 @@ TREES = {
     ),
     "empty file": (
         lambda root: (root / "train/n00000000/n00000000_3.JPEG").write_bytes(b""),
-        r"n00000000_3\.JPEG is empty: get it anew",
+        r"n00000000_3\.JPEG is empty: get it again",
     ),
     "link to nothing": (
         lambda root: (root / "val/n00000000/link.JPEG").symlink_to("nothing"),
-        r"link\.JPEG is empty: get it anew",
+        r"link\.JPEG is empty: get it again",
     ),
 }
 
@@ -240,10 +240,10 @@ def test_other_files_are_not_images(copied):
 
 
 IMAGES = {
-    "last byte": (lambda content: content[:-1], r"is truncated or no JPEG \(.*\): get it anew"),
-    "half": (lambda content: content[: len(content) // 2], r"is truncated or no JPEG \(.*\): get it anew"),
-    "no JPEG": (lambda content: b"<html>not found</html>" * 40, r"is truncated or no JPEG \(cannot identify image"),
-    "header only": (lambda content: content[:40], r"is truncated or no JPEG"),
+    "last byte": (lambda content: content[:-1], r"is truncated or not a JPEG \(.*\): get it again"),
+    "half": (lambda content: content[: len(content) // 2], r"is truncated or not a JPEG \(.*\): get it again"),
+    "no JPEG": (lambda content: b"<html>not found</html>" * 40, r"is truncated or not a JPEG \(cannot identify image"),
+    "header only": (lambda content: content[:40], r"is truncated or not a JPEG"),
 }
 
 

@@ -42,14 +42,14 @@ def test_every_layer_is_pruned_and_removal_is_exact(name, depth, size, params):
             if isinstance(norm, nn.LocalResponseNorm):
                 setattr(module, child, nn.Identity())
     images = torch.randn(2, 3, min(size, 112), min(size, 112))
-    parts = anatomy(model, images)
-    written = {producer.name for group in parts.groups for producer in group.producers}
+    structure = anatomy(model, images)
+    written = {producer.name for group in structure.groups for producer in group.producers}
     weighted = {n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
     assert written == weighted - {classifier_name(model)}
-    plan = keep_plan(parts.groups, 0.4)
-    kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in parts.groups}
-    pruned = remove_channels(model, parts, kept)
-    assert removal_error(model, pruned, parts, kept, images) < 1e-9
+    plan = keep_plan(structure.groups, 0.4)
+    kept = {group.name: kept_channels(torch.rand(group.channels), plan[group.name]) for group in structure.groups}
+    pruned = remove_channels(model, structure, kept)
+    assert removal_error(model, pruned, structure, kept, images) < 1e-9
 
 
 def test_parts_lose_the_same_channels():

@@ -99,7 +99,7 @@ def test_the_sum_of_a_table_is_one_that_coreutils_read_and_without_it_an_edited_
     tables.write(FRAME, SCHEMA, file)
     assert subprocess.run(["sha256sum", "--check", "--quiet", "runs.csv.sha256"], cwd=tmp_path).returncode == 0
     file.write_text(file.read_text().replace("81.5", "99"))
-    with pytest.raises(UserError, match=r"delete runs\.csv\.sha256 to have it taken as it is"):
+    with pytest.raises(UserError, match=r"delete runs\.csv\.sha256 to use the file as it is"):
         tables.read(file, SCHEMA)
     (tmp_path / "runs.csv.sha256").unlink()
     assert tables.read(file, SCHEMA)["top1"].max() == 99

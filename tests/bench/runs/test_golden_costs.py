@@ -36,9 +36,9 @@ def test_committed_costs_are_those_of_networks_cut_by_their_plans(folder):
     cells = suite.latency_cells
     ends = {(d, m, p, end(r for *c, r in cells if c == [d, m, p])) for d, m, p, _ in cells for end in (min, max)}
     for dataset, model, plan, ratio in ends:
-        network, parts = built(dataset, model)
-        keep = channels_to_keep(suite.plans[plan], ratio, network, parts)
-        left = remove_channels(network, parts, {name: torch.arange(count) for name, count in keep.items()})
-        whole, pruned = size_of(network, parts.example), size_of(left, parts.example)
+        network, structure = built(dataset, model)
+        keep = channels_to_keep(suite.plans[plan], ratio, network, structure)
+        left = remove_channels(network, structure, {name: torch.arange(count) for name, count in keep.items()})
+        whole, pruned = size_of(network, structure.example), size_of(left, structure.example)
         found = (whole.macs, whole.params, pruned.macs, pruned.params)
         assert found == tuple(rows.loc[dataset, model.label, plan, ratio]), (model.label, plan, ratio)

@@ -164,7 +164,7 @@ def test_weights_that_a_suite_names_take_the_place_of_training(store, few, tmp_p
         train_bases(whole, store, "digits", PLAIN, [seed])
         assert load_weights(store.base("digits", "plain-4", seed), net, whole.base_digest("digits", PLAIN, seed))
         assert torch.equal(weights(net), weights(given)) and not calls
-    with pytest.raises(UserError, match="is not the one meant"):
+    with pytest.raises(UserError, match="is not the expected one"):
         train_bases(suite(training=settings | {"weights_sha256": "0" * 64}), store, "digits", PLAIN, [3])
 
 

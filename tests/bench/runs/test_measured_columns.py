@@ -180,7 +180,7 @@ def test_score_seconds_are_those_of_all_scoring_and_of_nothing_else(base, monkey
 def test_the_removal_error_is_the_worst_of_all_steps(base, monkeypatch):
     errors, images = iter([2e-9, 5e-9, 3e-9]), []
 
-    def preset(model, pruned, parts, kept, some):
+    def preset(model, pruned, structure, kept, some):
         images.append(some)
         return next(errors)
 
@@ -194,8 +194,8 @@ def test_the_removal_error_is_the_worst_of_all_steps(base, monkeypatch):
 def test_a_cut_that_removes_something_else_shows_in_the_removal_error(base, monkeypatch):
     right = stages.remove_channels
 
-    def wrong(model, parts, kept):
-        pruned = right(model, parts, kept)
+    def wrong(model, structure, kept):
+        pruned = right(model, structure, kept)
         with torch.no_grad():
             pruned[0].weight[0] *= 1.01
         return pruned

@@ -76,7 +76,8 @@ def test_of_what_is_lost_the_marks_go_and_no_others(store):
     file.write_text(file.read_text().replace('"number": 7', '"number": 8'))
     save_record(store.record_of(old), "another", {"row": {"number": 40}}, {"commit": "c"})
     others = set(SUITE.prune_jobs) - {SUITE.job_of(run) for run in (missing, damaged, old)}
-    told = f"^3 of 64 records are missing, damaged or of other settings, the first of them {store.record_of(missing)}:"
+    reason = "missing, damaged or made with other settings"
+    told = f"^3 of 64 records are {reason}, the first is {store.record_of(missing)}:"
     with pytest.raises(UserError, match=told):
         records_of(SUITE, store, SUITE.runs)
     assert marks(store) == others

@@ -27,7 +27,7 @@ def content(*sizes, datasets=("digits",)):
 
 
 def test_more_than_a_million_runs_are_refused_before_they_are_laid_out():
-    with pytest.raises(ValidationError, match=r"the experiments have 1,000,008 runs, of which 1,000,000 are allowed"):
+    with pytest.raises(ValidationError, match=r"the experiments have 1,000,008 runs; at most 1,000,000 are allowed"):
         Suite(**content((250, 500), (1, 1)))
 
 
@@ -37,5 +37,5 @@ def test_runs_are_counted_over_all_data_sets_experiments_and_axes(monkeypatch):
     monkeypatch.setattr(suite, "MOST_RUNS", 256)
     assert len(Suite(**large).runs) <= 256
     monkeypatch.setattr(suite, "MOST_RUNS", 255)
-    with pytest.raises(ValidationError, match=r"the experiments have 256 runs, of which 255 are allowed"):
+    with pytest.raises(ValidationError, match=r"the experiments have 256 runs; at most 255 are allowed"):
         Suite(**large)

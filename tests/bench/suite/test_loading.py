@@ -89,7 +89,7 @@ def test_a_small_suite_expands_to_its_grid(tmp_path):
         (["experiments", 0, "models"], [{"name": "lenett"}], ["experiments.0.models.0", "'lenett'", "lenet, plain"]),
         (["experiments", 0, "models"], [{"name": "plain"}], ["needs a depth", "4, 6, 8"]),
         (["experiments", 0, "models"], [{"name": "plain", "depth": 5}], ["no depth 5", "4, 6, 8"]),
-        (["experiments", 0, "models"], [{"name": "lenet", "depth": 5}], ["no depth 5", "one depth only"]),
+        (["experiments", 0, "models"], [{"name": "lenet", "depth": 5}], ["no depth 5", "there is only one"]),
         (["datasets", 0, "name"], "digit", ["datasets.0", "'digit'", "digits"]),
         (["datasets", 0, "split_seed"], "x", ["datasets.0.split_seed", "'x'"]),
         (["datasets"], [], ["datasets", "at least 1 item"]),
@@ -128,7 +128,7 @@ def test_a_mistake_is_told_with_file_key_and_what_is_allowed(tmp_path, where, va
         ("", "must be a mapping"),
         ("- a\n- b", "must be a mapping"),
         ("suite: a\nsuite: b", "'suite' is given twice"),
-        ("1: 2", "word"),
+        ("1: 2", "every key must be a string"),
         ("suite: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )

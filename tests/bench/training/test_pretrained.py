@@ -68,11 +68,11 @@ def test_old_files_without_counters_and_files_with_auxiliary_classifiers_fit(tmp
 
 def test_another_file_than_the_one_meant_is_refused(tmp_path, trained):
     path = saved(tmp_path / "w.pth", trained.state_dict())
-    assert "is not the one meant: its sha256 is" in complaint(fresh(), path, "0" * 64)
+    assert "is not the expected one: its sha256 is" in complaint(fresh(), path, "0" * 64)
 
 
 def test_a_missing_or_broken_file_is_told(tmp_path, trained):
-    assert "there is no weights file" in complaint(fresh(), tmp_path / "nothing.pth")
+    assert "does not exist" in complaint(fresh(), tmp_path / "nothing.pth")
     for name, content in (("w.pth", b"PK\x03\x04"), ("w.safetensors", b"\x08" + bytes(7) + b"{broken"), ("e.pth", b"")):
         (tmp_path / name).write_bytes(content)
         assert "cannot be read" in complaint(fresh(), tmp_path / name)
@@ -90,7 +90,7 @@ def test_code_in_a_file_is_not_run(tmp_path):
     ("change", "told"),
     [
         (lambda state: {name: state[name] for name in state if name != "conv.weight"}, "it lacks conv.weight"),
-        (lambda state: state | {"more": torch.zeros(1)}, "it has more, which the network has not"),
+        (lambda state: state | {"more": torch.zeros(1)}, "it has more, which the network does not have"),
         (lambda state: state | {"classifier.bias": torch.zeros(7)}, "classifier.bias has the shape (7,), not (10,)"),
         (lambda state: {"state_dict": state, "epoch": 3}, "must hold a mapping of names to tensors"),
     ],
