@@ -1,22 +1,17 @@
 """Training and fine-tuning: one loop, deterministic given its seed, that continues where it was killed."""
 
-import hashlib
-import io
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.data import Dataset, FileSplit
-from bench.files import replacing
-from bench.training import distributed
+from bench.training import checkpoints, distributed
 from bench.training.augmentation import augmented
 from bench.training.evaluation import accuracy, logits
 from bench.training.out_of_memory import tell_of_parts
@@ -24,8 +19,6 @@ from bench.training.prefetching import ahead
 from bench.training.schedules import SCHEDULES
 from bench.training.streams import stream
 from nisp.errors import UserError
-
-CHECKPOINT_SECONDS = float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", "20"))
 
 
 @dataclass(frozen=True)
@@ -93,7 +86,7 @@ def _train(
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
     generator = torch.Generator().manual_seed(seed)
-    curve = _resume(checkpoint, model, optimizer, generator)
+    curve = [Epoch(**epoch) for epoch in checkpoints.resume(checkpoint, model, optimizer, generator)]
     if not curve:
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
     net = distributed.parallel(model)
@@ -120,8 +113,8 @@ def _train(
         curve.append(_evaluated(model, dataset, epoch + 1, mean, rate, time.perf_counter() - start))
         if report:
             report(curve[-1])
-        if checkpoint and distributed.leads() and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(checkpoint, model, optimizer, generator, curve)
+        if checkpoint and distributed.leads() and checkpoints.is_due(saved):
+            checkpoints.save(checkpoint, model, optimizer, generator, [asdict(epoch) for epoch in curve])
             saved = time.monotonic()
     model.eval()
     if checkpoint and distributed.leads():
@@ -191,43 +184,6 @@ def _evaluated(model: nn.Module, dataset: Dataset, epoch: int, loss: float, rate
     outputs = distributed.in_shares(lambda mine: logits(model, images[mine]), len(images))
     test_loss = F.cross_entropy(outputs, dataset.test.labels).item()
     return Epoch(epoch, loss, test_loss, accuracy(outputs, dataset.test.labels), rate, seconds)
-
-
-def _save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: list[Epoch]
-) -> None:
-    """Write a checkpoint: what torch saves, preceded by its SHA-256."""
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "generator": generator.get_state(),
-        "curve": [asdict(epoch) for epoch in curve],
-    }
-    saved = io.BytesIO()
-    torch.save(state, saved)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(hashlib.sha256(saved.getbuffer()).digest())
-        file.write(saved.getbuffer())
-
-
-def _resume(
-    path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator
-) -> list[Epoch]:
-    """Load a checkpoint into the three objects and return its curve; empty if there is no valid checkpoint.
-
-    A damaged checkpoint costs the epochs that it held, never the run.
-    """
-    if path is None or not path.exists():
-        return []
-    content = path.read_bytes()
-    digest, saved = content[:32], content[32:]
-    if hashlib.sha256(saved).digest() != digest:
-        return []
-    state: dict[str, Any] = torch.load(io.BytesIO(saved), weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    generator.set_state(state["generator"])
-    return [Epoch(**epoch) for epoch in state["curve"]]
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
 from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
+from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
 
@@ -104,7 +105,7 @@ class ChannelPass:
 
     def _settle(self) -> None:
         """Give tied ids the same label, and note which labels may be removed."""
-        self.labels = _components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
+        self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
 
@@ -196,9 +197,9 @@ class ChannelPass:
             return
         before = self.first.reads[cut]
         left = np.flatnonzero(self._kept(before))
-        places = _matched(ids, before[left])
+        places = matched(ids, before[left])
         if places is None:  # a layer that runs twice reads channels that are tied, but not the same
-            places = _matched(self.labels[ids], self.labels[before[left]])
+            places = matched(self.labels[ids], self.labels[before[left]])
         if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
             self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
 
@@ -240,33 +241,6 @@ class ChannelPass:
     def _kept(self, ids: np.ndarray) -> np.ndarray:
         assert self.kept is not None
         return self.kept[ids]
-
-
-def _components(count: int, pairs: np.ndarray) -> np.ndarray:
-    """Labels 0, 1, ... of ``count`` nodes; nodes that ``pairs``, shape (m, 2), connect have the same label.
-
-    Every node points to a smaller one of its component, or to itself; pointers are shortened until all point to the
-    smallest (Shiloach and Vishkin 1982).
-    """
-    root = np.arange(count)
-    first, second = pairs.T
-    while True:
-        low, high = np.minimum(root[first], root[second]), np.maximum(root[first], root[second])
-        if (low == high).all():
-            return np.unique(root, return_inverse=True)[1]
-        np.minimum.at(root, high, low)
-        while (root != root[root]).any():
-            root = root[root]
-
-
-def _matched(ids: np.ndarray, before: np.ndarray) -> np.ndarray | None:
-    """Position of each of ``ids`` in ``before``, repeated ids in order; None if the two hold different ids."""
-    ours, theirs = (np.argsort(each, kind="stable") for each in (ids, before))
-    if not np.array_equal(ids[ours], before[theirs]):
-        return None
-    places = np.empty(len(ids), dtype=np.int64)
-    places[ours] = theirs
-    return places
 
 
 def _site() -> tuple[str, int]:

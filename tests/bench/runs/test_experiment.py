@@ -130,7 +130,7 @@ def test_all_methods_meet_the_same_macs(base, allocation):
 
 def test_a_killed_fine_tuning_goes_on_where_it_was(base, tmp_path, monkeypatch):
     whole = run(base, method("finetune"), PROTOCOL, HALF, 0)
-    monkeypatch.setattr("bench.training.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("bench.training.checkpoints.SECONDS", 0.0)
     trained = []
 
     def killed(*args, **kwargs):

@@ -157,16 +157,16 @@ def test_a_report_follows_every_epoch(small):
 
 def test_a_checkpoint_is_written_only_when_it_is_due(small, tmp_path, monkeypatch):
     saved = []
-    monkeypatch.setattr(training, "_save", lambda path, *state: saved.append(len(state[-1])))
+    monkeypatch.setattr("bench.training.checkpoints.save", lambda path, *state: saved.append(len(state[-1])))
     for seconds, expected in ((1e9, []), (-1.0, [2, 3, 4])):
-        monkeypatch.setattr(training, "CHECKPOINT_SECONDS", seconds)
+        monkeypatch.setattr("bench.training.checkpoints.SECONDS", seconds)
         train(untrained(MODEL, small, 0), small, RECIPE, 0, tmp_path / "state")
         assert saved == expected
 
 
 @pytest.mark.parametrize("at", [0, 31, 32, 3000, -1])
 def test_a_checkpoint_with_one_wrong_byte_is_not_gone_on_from(small, tmp_path, monkeypatch, at):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("bench.training.checkpoints.SECONDS", -1.0)
     state = tmp_path / "state"
 
     def kill(epoch):

@@ -28,7 +28,7 @@ from bench.training import distributed, loop as training
 from tests.bench.training import test_distributed as cases
 
 folder, until = Path(sys.argv[1]), int(sys.argv[2])
-training.CHECKPOINT_SECONDS = -1.0
+training.checkpoints.SECONDS = -1.0
 
 def report(epoch):
     if epoch.epoch == until:

@@ -6,7 +6,6 @@ import torch
 
 from bench.runs.bases import untrained
 from bench.suite.specs import ModelSpec
-from bench.training import loop as training
 from bench.training.loop import Recipe, recalibrate, reinitialise, train
 from nisp.errors import UserError
 
@@ -42,7 +41,7 @@ def test_the_seed_fixes_dropout_and_leaves_torchs_generator_alone(digits, tmp_pa
         torch.seed()
         before = torch.get_rng_state()
         if killed:
-            monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+            monkeypatch.setattr("bench.training.checkpoints.SECONDS", -1.0)
             with pytest.raises(RuntimeError, match="killed"):
                 train(model, digits, RECIPE, seed, checkpoint, report=fail_at(3))
             model = with_dropout()
@@ -64,7 +63,7 @@ def fail_at(number):
 
 @pytest.mark.parametrize("killed_after", [1, 2, 3])
 def test_a_killed_training_goes_on_to_the_same_result(digits, tmp_path, monkeypatch, killed_after):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("bench.training.checkpoints.SECONDS", -1.0)
     whole = untrained(MODEL, digits, 0)
     curve = train(whole, digits, RECIPE, 0)
     checkpoint = tmp_path / "state"

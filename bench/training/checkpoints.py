@@ -1,0 +1,60 @@
+"""The state of a training while it runs, so that a killed one continues where it was."""
+
+import hashlib
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.files import replacing
+
+SECONDS = 20.0
+"""Between two checkpoints, unless the environment variable NISP_BENCH_CHECKPOINT_SECONDS says otherwise."""
+
+
+def is_due(saved: float) -> bool:
+    """Whether a checkpoint is due; ``saved`` is the time of the last one by `time.monotonic`."""
+    return time.monotonic() - saved > float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", SECONDS))
+
+
+def save(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    curve: list[dict[str, Any]],
+) -> None:
+    """Write a checkpoint: what torch saves, preceded by its SHA-256."""
+    state = {
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "generator": generator.get_state(),
+        "curve": curve,
+    }
+    saved = io.BytesIO()
+    torch.save(state, saved)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(hashlib.sha256(saved.getbuffer()).digest())
+        file.write(saved.getbuffer())
+
+
+def resume(path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Curve:
+    """Load a checkpoint into the three objects and return its curve; empty if there is no valid checkpoint.
+
+    A damaged checkpoint costs the epochs that it held, never the run.
+    """
+    if path is None or not path.exists():
+        return []
+    content = path.read_bytes()
+    digest, saved = content[:32], content[32:]
+    if hashlib.sha256(saved).digest() != digest:
+        return []
+    state: dict[str, Any] = torch.load(io.BytesIO(saved), weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    generator.set_state(state["generator"])
+    return state["curve"]
