@@ -90,7 +90,7 @@ def _train(
     if not curve:
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
     net = distributed.parallel(model)
-    room = recipe.batch_size
+    micro_batch = recipe.batch_size
     saved = time.monotonic()
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
@@ -105,7 +105,7 @@ def _train(
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss, room = _step(net, optimizer, images, labels, recipe.precision, count, room)
+            loss, micro_batch = _step(net, optimizer, images, labels, recipe.precision, count, micro_batch)
             total += loss * count / distributed.size()
         mean = distributed.summed(total).item() / len(dataset.train.labels)
         if not math.isfinite(mean):
@@ -138,9 +138,9 @@ def _step(
     labels: Tensor,
     precision: str,
     count: int,
-    room: int,
+    micro_batch: int,
 ) -> tuple[Tensor, int]:
-    """One step of gradient descent on this process's share of ``count`` images, at most ``room`` of them at once.
+    """One gradient step on this process's share of ``count`` images, at most ``micro_batch`` of them at once.
 
     Returns its share of the mean loss (distributed.weight), and the micro-batch size that fitted in memory.
     """
@@ -149,22 +149,22 @@ def _step(
         optimizer.zero_grad(set_to_none=True)
         try:
             loss = torch.zeros((), device=images.device)
-            for some, of_some in zip(images.split(room), labels.split(room), strict=True):
+            for some, of_some in zip(images.split(micro_batch), labels.split(micro_batch), strict=True):
                 loss += _backward(model, some, of_some, precision, count)
             break
         except torch.OutOfMemoryError:
-            room = min(room, len(labels))
+            micro_batch = min(micro_batch, len(labels))
             # Processes that train together would wait for each other forever if one used smaller micro-batches.
-            if room == 1 or distributed.size() > 1:
+            if micro_batch == 1 or distributed.size() > 1:
                 raise UserError(
-                    f"out of memory at {room} of a batch's images: use a smaller batch_size or more GPUs"
+                    f"out of memory at {micro_batch} of a batch's images: use a smaller batch_size or more GPUs"
                 ) from None
-        room = math.ceil(room / 2)
+        micro_batch = math.ceil(micro_batch / 2)
         tell_of_parts("trained on")
         for buffer, before in zip(model.buffers(), statistics, strict=True):
             buffer.copy_(before)  # as batch norm was before the attempt
     optimizer.step()
-    return loss, room
+    return loss, micro_batch
 
 
 def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, count: int) -> Tensor:
