@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import nisp
+import nisp.rules  # fills the table of gains
 from nisp.absolute import GAINS, Pass, Response, hollow
 from nisp.signals import Signal, grown, undivided
 
