@@ -21,12 +21,12 @@ def is_due(saved: float) -> bool:
     return time.monotonic() - saved > float(os.environ.get("NISP_BENCH_CHECKPOINT_SECONDS", SECONDS))
 
 
+Curve = list[dict[str, Any]]
+"""The epochs so far, each as a mapping of its fields."""
+
+
 def save(
-    path: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    curve: list[dict[str, Any]],
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator, curve: Curve
 ) -> None:
     """Write a checkpoint: what torch saves, preceded by its SHA-256."""
     state = {
