@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from nisp.errors import UserError
 from nisp.pruning.contract import channel_axis
 
 BATCH = 256
@@ -16,6 +17,8 @@ def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence
     """Inputs of the layer called ``classifier``, averaged over positions if there are any, shape (n, features).
 
     The features of several layers follow one another. The model runs in its current mode.
+
+    UserError if there is no such layer.
     """
     read: dict[str, Tensor] = {}
 
@@ -27,10 +30,14 @@ def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence
         return note
 
     names = [classifier] if isinstance(classifier, str) else classifier
+    layers = dict(model.named_modules())
+    for name in names:
+        if name not in layers:
+            raise UserError(f"'{name}' is not a layer of {type(model).__name__}")
     parts = []
     with contextlib.ExitStack() as stack:
         for name in names:
-            layer = model.get_submodule(name)
+            layer = layers[name]
             stack.enter_context(layer.register_forward_pre_hook(keep(name, channel_axis(layer))))
         for some in images.split(batch):
             model(some)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from nisp.errors import UserError
 from nisp.pruning.channels import ChannelPass, Unfit, follow
@@ -145,11 +146,13 @@ def removal_error(
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
-    In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values.
+    In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values. Of several
+    outputs, in tuples, lists or dictionaries, the largest counts.
     """
     masked = copy.deepcopy(model).double().eval()
     for group in structure.groups:
         silence(masked, group, kept[group.name])
-    expected = masked(images.double())
-    difference = copy.deepcopy(pruned).double().eval()(images.double()) - expected
-    return (difference.abs().max() / expected.abs().max().clamp_min(1e-300)).item()
+    whole, smaller = (tree_leaves(net(images.double())) for net in (masked, copy.deepcopy(pruned).double().eval()))
+    pairs = [(a, b) for a, b in zip(whole, smaller, strict=True) if isinstance(a, Tensor) and a.is_floating_point()]
+    difference = max((b - a).abs().max().item() for a, b in pairs)
+    return difference / max(max(a.abs().max().item() for a, _ in pairs), 1e-300)

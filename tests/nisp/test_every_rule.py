@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.overrides import resolve_name
 
+import nisp
 from nisp.absolute import COMPOSED, RULES, Response
 from tests.nisp.absolute_jacobian import assert_scores, pulled_back, slopes
 from tests.nisp.cases_composed import COMPOSITIONS
@@ -140,3 +142,18 @@ def test_no_rule_is_without_a_case():
     known |= {*SOFTMAX, *ELSEWHERE}
     missing = [named(function) for function in (RULES | COMPOSED) if function not in known]
     assert not missing
+
+
+def test_a_function_of_very_many_responses_is_followed():
+    parts = [nn.Conv2d(1, 1, 1) for _ in range(90)]
+
+    class Wide(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts, self.head = nn.ModuleList(parts), nn.Linear(90, 2)
+
+        def forward(self, x):
+            return self.head(torch.cat([part(x) for part in self.parts], 1).mean((2, 3)))
+
+    found = nisp.scores(Wide(), torch.randn(1, 1, 4, 4), frl_scores=torch.arange(1.0, 91))
+    assert [found[f"parts.{i}"].item() for i in (0, 59, 60, 89)] == pytest.approx([1, 60, 61, 90])
