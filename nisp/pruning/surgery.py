@@ -154,5 +154,10 @@ def removal_error(
         silence(masked, group, kept[group.name])
     whole, smaller = (tree_leaves(net(images.double())) for net in (masked, copy.deepcopy(pruned).double().eval()))
     pairs = [(a, b) for a, b in zip(whole, smaller, strict=True) if isinstance(a, Tensor) and a.is_floating_point()]
-    difference = max((b - a).abs().max().item() for a, b in pairs)
-    return difference / max(max(a.abs().max().item() for a, _ in pairs), 1e-300)
+    difference, largest = (torch.stack(values).max() for values in _magnitudes(pairs))
+    return (difference / largest.clamp_min(1e-300)).item()
+
+
+def _magnitudes(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each pair of outputs, the largest difference and the largest value; not finite where an output is not."""
+    return [(b - a).abs().max() for a, b in pairs], [a.abs().max() for a, _ in pairs]

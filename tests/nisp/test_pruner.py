@@ -184,3 +184,17 @@ def test_what_is_not_exact_is_refused_and_says_how_far_it_is_off():
     assert all(torch.equal(net.state_dict()[name], tensor) for name, tensor in before.items())
     pruned = nisp.prune(net, IMAGES, tolerance=math.inf)
     assert 1e-9 < pruned.removal_error < 1
+
+
+def test_outputs_that_are_not_finite_are_never_taken_for_exact():
+    class Divides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(3, 4, 1), nn.Linear(256, 2)
+
+        def forward(self, x):
+            y = self.head(torch.relu(self.stem(x)).flatten(1))
+            return y, y / (y - y).detach()
+
+    with pytest.raises(nisp.UserError):
+        nisp.prune(Divides(), IMAGES, scores={"stem": torch.arange(4.0)})
