@@ -72,6 +72,12 @@ def final_layers(model: nn.Module, example: Tensor) -> dict[str, int]:
     """Name of the classifier -> number of its inputs, the final responses; one entry per head of the network.
 
     Heads that read the same responses count once. UserError as for `nisp.scores`.
+
+    >>> import torch, nisp
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    >>> nisp.final_layers(model, torch.zeros(1, 3, 8, 8))
+    {'3': 144}
     """
     trace = traced(model, example)
     return {

@@ -1,7 +1,5 @@
 """Scores of whole networks: finding the final responses, range, agreement with the propagation to groups."""
 
-import doctest
-import importlib
 import math
 
 import pytest
@@ -15,12 +13,6 @@ from nisp import network, signals
 from nisp.errors import UserError
 from nisp.pruning.contract import Group, Producer
 from tests.conftest import EMBEDDED, build, classifier_name
-
-
-@pytest.mark.parametrize("module", ["nisp.scoring", "nisp.torch_pruning"])
-def test_the_examples_in_the_documentation(module):
-    results = doctest.testmod(importlib.import_module(module))
-    assert results.attempted and not results.failed
 
 
 @pytest.mark.parametrize(("name", "depth"), EMBEDDED)

@@ -69,6 +69,17 @@ def load(folder: str | Path, allowed: Sequence[str] = ()) -> nn.Module:
 
     UserError if a file is missing, damaged or does not fit the other, if the format has another version, or if the
     description names code that is not allowed or does not exist.
+
+    >>> import tempfile, torch, nisp
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+    >>> images = torch.randn(20, 3, 8, 8)
+    >>> pruned = nisp.prune(model, images, ratio=0.5)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     nisp.save(pruned, folder)
+    ...     same = nisp.load(folder)
+    >>> same[0].out_channels, torch.equal(same(images), pruned.model(images))
+    (4, True)
     """
     folder, allowed = Path(folder), _with_defaults(allowed)
     file = folder / stored_files.DESCRIPTION
