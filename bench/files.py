@@ -1,32 +1,12 @@
-"""Atomic file writes (a temporary file, then a rename), and checksums."""
+"""JSON and text files that are complete or absent (nisp.whole_files), and their checksums."""
 
-import contextlib
 import hashlib
 import json
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nisp.errors import UserError
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to: renamed to ``path`` if the block succeeds, deleted if not.
-
-    UserError if it cannot be written: a full disk, a directory without permission.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+from nisp.whole_files import replacing
 
 
 def check_writable(folder: Path) -> None:

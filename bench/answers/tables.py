@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from bench.files import check_sum, replacing, write_sum
+from bench.files import check_sum, write_sum
 from bench.suite.grid import Run
 from bench.suite.schema import Suite
 from nisp.errors import UserError
+from nisp.whole_files import replacing
 
 _per_cent = pa.Check.in_range(0, 100)
 _positive = pa.Check.gt(0)

@@ -13,9 +13,10 @@ import matplotlib.pyplot as plt
 
 from bench.figures import _style
 from bench.figures._results import Results
-from bench.files import replacing, write_sealed
+from bench.files import write_sealed
 from bench.suite import plugins
 from nisp.errors import UserError
+from nisp.whole_files import replacing
 
 FIGURES = ("bench/figures",)
 

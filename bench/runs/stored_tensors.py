@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from bench.data import Dataset, FileSplit, Split
 from bench.data._jpeg import JpegImages
-from bench.files import replacing
 from nisp.errors import UserError
+from nisp.whole_files import replacing
 
 Meta = dict[str, str]
 PARTS = ("train", "validation", "test")

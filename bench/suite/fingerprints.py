@@ -21,6 +21,7 @@ NO_NUMBER = (
     "bench/runs/progress.py",
     "bench/runs/provenance.py",
     "nisp/errors.py",
+    "nisp/whole_files.py",
 )
 """Code that words errors, writes files atomically, shows progress or records the machine."""
 

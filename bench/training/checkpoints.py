@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.files import replacing
+from nisp.whole_files import replacing
 
 SECONDS = 20.0
 """Between two checkpoints, unless the environment variable NISP_BENCH_CHECKPOINT_SECONDS says otherwise."""

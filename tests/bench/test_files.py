@@ -11,13 +11,13 @@ from bench.files import (
     check_writable,
     read_json_if_valid,
     read_sealed_if_valid,
-    replacing,
     write_json,
     write_sealed,
     write_sum,
     write_text,
 )
 from nisp.errors import UserError
+from nisp.whole_files import replacing
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from nisp.errors import UserError
-from nisp.pruning.saving.whole_files import replacing
+from nisp.whole_files import replacing
 
 ONNX_PACKAGES = ("onnx", "onnxscript")
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nisp.errors import UserError
 from nisp.pruning.saving.plain_values import Fault
-from nisp.pruning.saving.whole_files import replacing
+from nisp.whole_files import replacing
 
 VERSION = 2
 DESCRIPTION = "network.json"

@@ -3,11 +3,12 @@ import json
 import pytest
 import torch
 
-from bench.files import read_json_if_valid, replacing, write_json
+from bench.files import read_json_if_valid, write_json
 from bench.runs.bases import untrained
 from bench.runs.records import load_record, save_record
 from bench.runs.stored_tensors import load_dataset, load_weights, save_dataset, save_weights
 from bench.suite.specs import ModelSpec
+from nisp.whole_files import replacing
 
 MODEL = ModelSpec(name="plain", depth=4)
 

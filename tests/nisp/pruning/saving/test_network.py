@@ -123,8 +123,8 @@ def test_a_network_loads_where_no_pruning_code_was_imported(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     files = ("builders", "changes", "import_paths", "layer_shapes", "network", "plain_values", "rebuilding")
-    files += ("stored_files", "structure", "whole_files")
-    packages = ("nisp", "nisp.errors", "nisp.lazy", "nisp.pruning", "nisp.pruning.saving")
+    files += ("stored_files", "structure")
+    packages = ("nisp", "nisp.errors", "nisp.lazy", "nisp.pruning", "nisp.pruning.saving", "nisp.whole_files")
     assert done.stdout.split() == sorted([*packages, *(f"nisp.pruning.saving.{name}" for name in files)])
 
 
