@@ -16,14 +16,17 @@ MAY_IMPORT = {
     "bench.suite": ("bench.suite", "bench.training.recoveries", "nisp.errors"),
     "bench.data": ("bench.data", "bench.training.prefetching", "nisp.errors"),
     "bench.models": ("bench.models", "nisp.errors"),
-    "bench.training": ("bench.training", "bench.data", "bench.files", "nisp.whole_files", "nisp.errors", "nisp.pruning"),
+    "bench.training": (
+        "bench.training", "bench.data", "bench.files", "nisp.whole_files", "nisp.errors", "nisp.pruning",
+    ),
     "bench.runs": (
-        "bench.runs", "bench.training", "bench.data", "bench.models", "bench.suite", "bench.files", "nisp.whole_files", "nisp.errors",
-        "nisp.network", "nisp.pruning", "bench.answers.tables",
+        "bench.runs", "bench.training", "bench.data", "bench.models", "bench.suite", "bench.files", "bench.answers.tables",
+        "nisp.errors", "nisp.network", "nisp.pruning", "nisp.whole_files",
     ),
     "bench.answers": ("bench.answers", "bench.suite", "bench.files", "nisp.whole_files", "nisp.errors", "nisp"),
     "bench.figures": (
         "bench.figures", "bench.answers", "bench.suite", "bench.files", "bench.training.recoveries", "nisp.errors",
+        "nisp.whole_files",
     ),
 }  # fmt: skip
 """Package -> what its modules may import of the project; the longest name that fits counts."""
