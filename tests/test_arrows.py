@@ -20,8 +20,8 @@ MAY_IMPORT = {
         "bench.training", "bench.data", "bench.files", "nisp.whole_files", "nisp.errors", "nisp.pruning",
     ),
     "bench.runs": (
-        "bench.runs", "bench.training", "bench.data", "bench.models", "bench.suite", "bench.files", "bench.answers.tables",
-        "nisp.errors", "nisp.network", "nisp.pruning", "nisp.whole_files",
+        "bench.runs", "bench.training", "bench.data", "bench.models", "bench.suite", "bench.files",
+        "bench.answers.tables", "nisp.errors", "nisp.network", "nisp.pruning", "nisp.whole_files",
     ),
     "bench.answers": ("bench.answers", "bench.suite", "bench.files", "nisp.whole_files", "nisp.errors", "nisp"),
     "bench.figures": (
