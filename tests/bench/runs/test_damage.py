@@ -14,7 +14,7 @@ from bench.runs.bases import untrained
 from bench.runs.records import load_record
 from bench.runs.stored_tensors import load_dataset, load_weights, save_dataset, save_weights
 from bench.suite.specs import ModelSpec
-from bench.training import loop as training
+from bench.training import checkpoints
 from nisp.errors import UserError
 
 FLIPS = 100
@@ -109,15 +109,15 @@ def test_checkpoints(tmp_path, digits):
     """A damaged one is not loaded, not even in part."""
     file, trained, fresh = tmp_path / "state", untrained(MODEL, digits, 0), untrained(MODEL, digits, 1)
     optimizer, generator = torch.optim.SGD(trained.parameters(), 0.1), torch.Generator()
-    curve = [training.Epoch(0, 2.3, 2.3, 10.0, 0.1, 0.0)]
-    training._save(file, trained, optimizer, generator, curve)
+    curve = [{"epoch": 0, "train_loss": 2.3, "test_loss": 2.3, "test_top1": 10.0}]
+    checkpoints.save(file, trained, optimizer, generator, curve)
     whole, before = file.read_bytes(), {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
     for content in damages(whole):
         file.write_bytes(content)
-        assert training._resume(file, fresh, optimizer, generator) == []
+        assert checkpoints.resume(file, fresh, optimizer, generator) == []
         assert all(torch.equal(before[name], tensor) for name, tensor in fresh.state_dict().items())
     file.write_bytes(whole)
-    assert training._resume(file, fresh, optimizer, generator) == curve
+    assert checkpoints.resume(file, fresh, optimizer, generator) == curve
 
 
 @pytest.mark.parametrize("kind", ["record", "table", "weights", "data", "checkpoint"])
@@ -133,7 +133,7 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_was_there(tmp_path, digits, 
             "table": lambda: tables.write(pd.concat([FRAME] * 9000), SCHEMA, path),
             "weights": lambda: save_weights(path, model, "d"),
             "data": lambda: save_dataset(path, digits),
-            "checkpoint": lambda: training._save(path, model, optimizer, torch.Generator(), []),
+            "checkpoint": lambda: checkpoints.save(path, model, optimizer, torch.Generator(), []),
         }[kind]()
     assert "\n" not in str(caught.value)
     assert [file.name for file in small_disk.iterdir()] == [kind] and path.read_bytes() == b"old"
