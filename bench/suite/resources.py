@@ -21,9 +21,9 @@ EPOCH_MINUTES = 20
 
 
 def image_side(suite: Suite, costs: CostTable, dataset: str) -> int:
-    """Side in pixels; for a data set that is not in the cost table, 224 if it has options such as a size, else 32."""
+    """Side in pixels; for a data set that is not in the cost table, 224 if its size can be chosen, else 32."""
     spec = suite.dataset(dataset)
-    return costs.side(spec) or (224 if plugins.data_options(spec.name) else 32)
+    return costs.side(spec) or (224 if "image_size" in plugins.data_options(spec.name) else 32)
 
 
 def memory_mb(suite: Suite, costs: CostTable, job: Job, data_mb: float, attempt: int) -> int:

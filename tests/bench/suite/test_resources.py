@@ -4,6 +4,7 @@ from bench.suite.cost_estimates import COST_FILE, CostTable
 from bench.suite.loading import loaded
 from bench.suite.resources import image_side, memory_mb, runtime_minutes, urgencies
 from bench.suite.schema import Suite
+from tests.bench.suite.test_loading import SMALL
 
 IMAGENET = {
     "suite": "imagenet",
@@ -138,3 +139,10 @@ def test_the_longest_chain_is_the_most_urgent():
     assert found["digits", "lenet", "0", "all", "0.5"] == 2 + 10
     assert found["digits", "plain-4", "0"] == 12 + 1
     assert found["digits", "lenet", "0"] == 12 + 12
+
+
+def test_an_option_of_a_data_set_that_is_not_a_size_says_nothing_about_its_size(monkeypatch):
+    without = CostTable(**{**COSTS.model_dump(), "datasets": {}})
+    suite = Suite(**SMALL)
+    monkeypatch.setattr("bench.suite.plugins.data_options", lambda name: {"crop": "bool"})
+    assert image_side(suite, without, "digits") == 32
