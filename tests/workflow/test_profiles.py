@@ -109,12 +109,11 @@ def stand_in(tmp_path, monkeypatch):
     return put
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is None,
     reason="snakemake-executor-plugin-cluster-generic is not installed: make setup",
 )
-@pytest.mark.parametrize("profile", STAND_INS)
+@pytest.mark.parametrize("profile", [first, *(pytest.param(name, marks=pytest.mark.slow) for name in others)])
 def test_jobs_go_through_a_schedulers_commands(project, stand_in, profile):  # noqa: F811
     folder = stand_in(profile)
     mark = f"clustered/tiny/{BASES[0]}"  # the later profiles find the trained networks of the first
