@@ -215,3 +215,14 @@ def test_nisp_uniform_sums_the_paths_to_the_final_responses():
     found = score("nisp_uniform", given_of(model, torch.randn(9, 6), "4"), joint=False)
     assert found["2"].tolist() == [1] * 4
     torch.testing.assert_close(found["0"], model[2].weight.detach().double().abs().sum(0))
+
+
+def test_lbl_of_tokens_ranks_their_mean_over_positions():
+    """A linear layer that reads (n, tokens, channels): a feature is a channel's mean over an image's tokens."""
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 2)).eval()
+    tokens = torch.randn(30, 4, 3)
+    groups = anatomy(net, tokens[:1]).groups
+    given = Problem(net, groups, {"0": 2}, tokens, torch.zeros(30), "2", 0)
+    with torch.no_grad():
+        expected = inf_fs(net[:2](tokens).mean(1))
+    torch.testing.assert_close(score("lbl", given)["0"], expected)

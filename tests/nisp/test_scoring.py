@@ -257,3 +257,20 @@ def test_a_network_without_a_classifier_is_refused(between):
 def test_whole_numbers_are_refused_as_an_example():
     with pytest.raises(UserError, match="floating-point"):
         nisp.scores(Odd(torch.relu), torch.ones(1, 4, dtype=torch.long), frl_scores=torch.ones(3))
+
+
+def test_a_part_of_a_sum_that_does_not_reach_the_output_scores_nothing():
+    """Of two halves that are split and swapped only one is used; the other's layer has no score."""
+
+    class Swapped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.left, self.right = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+            self.head = torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            joined = torch.stack([self.left(x), self.right(x)])
+            return self.head(joined.unbind(0)[1])
+
+    found = nisp.scores(Swapped(), torch.randn(1, 3), frl_scores=torch.tensor([1.0, 2.0]))
+    assert found["right"].tolist() == [1.0, 2.0] and not found.get("left", torch.zeros(2)).any()

@@ -9,7 +9,7 @@ import yaml
 
 from bench.answers.tables import read, write
 from bench.runs.table1 import COSTS, as_latex, as_markdown, as_text, costs_row, network, table1_costs
-from bench.runs.variants import Variant, load_variants, variant_plan
+from bench.runs.variants import Reported, Variant, load_variants, variant_plan
 from nisp.errors import UserError
 from nisp.pruning.contract import Group, Producer
 
@@ -147,3 +147,10 @@ def test_the_three_printed_forms_say_the_same():
     assert "| a-b | 10.00 | 10.50 | -0.50 | 3.25 | 3.00 | +0.25 |" in as_markdown(frame)
     assert r"a-b & 10.00 & 10.50 & $-$0.50 & 3.25 & 3.00 & $+$0.25 \\" in as_latex(frame)
     assert as_text(frame).splitlines()[1].split() == ["a-b", "10.00", "10.50", "-0.50", "3.25", "3.00", "+0.25"]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 100, 101])
+def test_a_reported_reduction_is_a_share_of_the_network(wrong):
+    for right, other in (("flops_reduction", "params_reduction"), ("params_reduction", "flops_reduction")):
+        with pytest.raises(ValueError, match=right):
+            Reported(**{right: wrong, other: 50})

@@ -112,7 +112,10 @@ def test_a_network_that_was_measured_can_be_sent(digits):
 
 def test_on_several_nodes_srun_starts_torchrun_on_each(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
     program, command = distributed._torchrun(8, 2)
+    assert f"--rdzv-endpoint=node7:{20000 + int(os.environ['SLURM_JOB_ID']) % 20000}" in command
+    assert {"--nnodes=2", "--nproc-per-node=4", "--rdzv-backend=c10d"} <= set(command)
     assert program == "srun" and {"--overlap", "--nodes=2", "--nnodes=2", "--nproc-per-node=4"} <= set(command)
     assert command[-len(sys.argv) :] == sys.argv
     with pytest.raises(UserError, match="8 GPUs cannot be shared evenly by 3 nodes"):
