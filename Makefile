@@ -23,13 +23,13 @@ reproduce: setup  ## run the default suite end to end and print its verdicts
 	snakemake --cores $(CORES)
 
 test: setup  ## run the fast tests, and one of each kind of slow test (6 minutes on 2 cores)
-	python -m pytest -m "not slow" $(PARALLEL)
+	python -m pytest -m "not slow" $(PARALLEL) $(TESTS)
 
 test-slow: setup  ## run the slow tests
-	python -m pytest -m slow $(PARALLEL)
+	python -m pytest -m slow $(PARALLEL) $(TESTS)
 
 test-all: setup  ## run all tests
-	python -m pytest $(PARALLEL)
+	python -m pytest $(PARALLEL) $(TESTS)
 
 SEED ?= 0
 COUNT ?= 100
