@@ -14,7 +14,7 @@ from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores, evaluating
 from nisp.pruning.counting import macs, params
-from nisp.pruning.selection import channels_left, factors_by_layer, select
+from nisp.pruning.selection import channels_left, factors_by_layer, keep_plan, select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
@@ -22,7 +22,7 @@ from nisp.responses import final_responses
 TOLERANCE = 1e-9
 """Largest accepted removal error: float64 rounding, with room for the deepest networks."""
 
-Criterion = Callable[[Problem], Scores]
+Scorer = Callable[[Problem], Scores]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def prune(
     images: Tensor,
     ratio: float | Mapping[str, float] = 0.5,
     *,
-    scores: Criterion | Mapping[str, Tensor] | None = None,
+    scores: Scorer | Mapping[str, Tensor] | None = None,
     labels: Tensor | None = None,
     budget: Literal["channels", "macs"] = "channels",
     classifier: str | None = None,
@@ -121,10 +121,7 @@ def _channels_to_keep(
     if isinstance(ratio, Mapping):
         raise UserError("a budget of MACs takes one ratio for the whole network, not one per layer")
 
-    def keep(share: float) -> dict[str, int]:
-        return {group.name: channels_left(group.channels, share) for group in structure.groups}
-
-    return met_by_share(layer_macs(model, structure), ratio, keep)
+    return met_by_share(layer_macs(model, structure), ratio, lambda share: keep_plan(structure.groups, share))
 
 
 def _scored(
@@ -133,7 +130,7 @@ def _scored(
     keep: Mapping[str, int],
     images: Tensor,
     labels: Tensor | None,
-    scores: Criterion | Mapping[str, Tensor] | None,
+    scores: Scorer | Mapping[str, Tensor] | None,
     classifier: str | None,
     seed: int,
 ) -> Mapping[str, Tensor]:
@@ -160,7 +157,7 @@ class _Unlabelled(Problem):
 
 def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str, int]) -> dict[str, Tensor]:
     """The scores of every group, zeros where none are given and the group stays whole; UserError if any is wrong."""
-    sizes = {group.name: group.channels for group in structure.groups}
+    sizes = structure.sizes
     for name in scores:
         if name not in sizes:
             raise UserError(f"scores are given for '{name}', which is not a group: there are {', '.join(sizes)}")

@@ -49,17 +49,15 @@ def recovered(setup: Setup, bare: nn.Module, macs_ratio: float, step: int) -> Re
 def _trained(setup: Setup, bare: nn.Module, recalibrated: nn.Module, recipe: Recipe, step: int) -> Recovered:
     """Train by ``recipe``; if several learning rates are tried, the best on validation images counts."""
     method, protocol, dataset = setup.method, setup.protocol, setup.base.dataset
-    start = recalibrated
-    if method.recovery.startswith("scratch"):
-        start = copy.deepcopy(recalibrated)
-        reinitialise(start, stream(setup.seed, "fresh weights"))
     tuned = method.recovery == "finetune_tuned"
     factors = protocol.tuned_factors if tuned else (recipe.learning_rate / protocol.base.learning_rate,)
     epochs = recipe.epochs * step // method.steps - recipe.epochs * (step - 1) // method.steps
     seed = stream(setup.seed, "recovery", step)
     tried = []
     for factor in factors:
-        candidate = copy.deepcopy(start)
+        candidate = copy.deepcopy(recalibrated)
+        if method.recovery.startswith("scratch"):
+            reinitialise(candidate, stream(setup.seed, "fresh weights"))
         own = replace(recipe, epochs=epochs, learning_rate=protocol.base.learning_rate * factor)
         curve = train(candidate, dataset, own, seed, checkpoint=_state(setup.checkpoint, step, factor))
         tried.append((evaluation.top1(candidate, dataset.validation), -factor, curve, candidate))

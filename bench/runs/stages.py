@@ -40,7 +40,7 @@ def planned(setup: Setup, target: Target) -> dict[str, int]:
     base = setup.base
 
     def sensitivity() -> Scores:
-        problem = setup.problem(base.model, base.anatomy.groups, sizes(base))
+        problem = setup.problem(base.model, base.anatomy.groups, base.anatomy.sizes)
         if target.sensitivity is not None:
             return target.sensitivity(problem)
         return setup.method.criterion(problem, **setup.method.options)
@@ -50,12 +50,7 @@ def planned(setup: Setup, target: Target) -> dict[str, int]:
 
 def part_way(base: Base, goal: Mapping[str, int], share: float) -> dict[str, int]:
     """Group name -> channels to keep once ``share`` of the removal is done."""
-    return {name: size - round(share * (size - goal[name])) for name, size in sizes(base).items()}
-
-
-def sizes(base: Base) -> dict[str, int]:
-    """Group name -> channels of the unpruned network."""
-    return {group.name: group.channels for group in base.anatomy.groups}
+    return {name: size - round(share * (size - goal[name])) for name, size in base.anatomy.sizes.items()}
 
 
 def pruned(setup: Setup, stage: Stage, keep: Mapping[str, int]) -> Stage:

@@ -38,17 +38,17 @@ def load(folders: tuple[str, ...], name: str) -> ModuleType:
 
 def options(criterion: str) -> dict[str, str]:
     """Name -> annotation of the options that a criterion's ``score`` takes after the problem."""
-    return dict(_parameters(available(CRITERIA)[criterion], "score")[1:])
+    return dict(_parameters(file_of(CRITERIA, criterion), "score")[1:])
 
 
 def ranking_options(ranking: str) -> dict[str, str]:
     """Name -> annotation of the options that a ranking's ``rank`` takes after the responses."""
-    return dict(_parameters(available(RANKINGS)[ranking], "rank")[1:])
+    return dict(_parameters(file_of(RANKINGS, ranking), "rank")[1:])
 
 
 def data_options(dataset: str) -> dict[str, str]:
     """Name -> annotation of the options that a data set's ``load`` takes after the directory and the seed."""
-    return dict(_parameters(available(DATASETS)[dataset], "load")[2:])
+    return dict(_parameters(file_of(DATASETS, dataset), "load")[2:])
 
 
 def _parameters(file: Path, function: str) -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ def _parameters(file: Path, function: str) -> list[tuple[str, str]]:
 
 def depths(model: str) -> tuple[int, ...]:
     """The depths of a model family; empty if it has only one."""
-    for node in parsed(available(MODELS)[model]).body:
+    for node in parsed(file_of(MODELS, model)).body:
         targets: list[Any] = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         if isinstance(node, ast.Assign | ast.AnnAssign) and any(getattr(t, "id", "") == "DEPTHS" for t in targets):
             return tuple(ast.literal_eval(node.value)) if node.value else ()

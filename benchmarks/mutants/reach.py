@@ -5,7 +5,8 @@ from collections import deque
 from functools import cache
 from pathlib import Path
 
-from bench.suite.plugins import CRITERIA, DATASETS, MODELS, ROOT, available
+from bench.suite.fingerprints import ROOT, imported, parsed
+from bench.suite.plugins import CRITERIA, DATASETS, MODELS, available
 
 
 @cache
@@ -20,28 +21,20 @@ def _steps(test: Path) -> dict[Path, int]:
     waiting = deque([test])
     while waiting:
         file = waiting.popleft()
-        for imported in _imported(file):
-            if imported not in found:
-                found[imported] = found[file] + 1
-                waiting.append(imported)
+        for reached in _reached(file):
+            if reached not in found:
+                found[reached] = found[file] + 1
+                waiting.append(reached)
     return {file.relative_to(ROOT): steps for file, steps in found.items()}
 
 
 @cache
-def _imported(file: Path) -> tuple[Path, ...]:
+def _reached(file: Path) -> tuple[Path, ...]:
     """Files of the project that ``file`` imports, and, of a test, the plug-ins that it names."""
-    names: list[str] = []
-    plugs: list[Path] = []
-    is_test = (ROOT / "tests") in file.parents
-    for node in ast.walk(ast.parse(file.read_text())):
-        if is_test and isinstance(node, ast.Constant) and isinstance(node.value, str):
-            plugs += [
-                found[node.value] for found in map(available, (CRITERIA, MODELS, DATASETS)) if node.value in found
-            ]
-        if isinstance(node, ast.Import):
-            names += [name.name for name in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{name.name}" for name in node.names)]
-    paths = [ROOT.joinpath(*name.split(".")) for name in names]
-    modules = (p for path in paths for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file())
-    return (*plugs, *modules)
+    return (*_named(file), *imported(file)) if (ROOT / "tests") in file.parents else imported(file)
+
+
+def _named(test: Path) -> list[Path]:
+    texts = [node.value for node in ast.walk(parsed(test)) if isinstance(node, ast.Constant)]
+    plugs = [available(folders) for folders in (CRITERIA, MODELS, DATASETS)]
+    return [found[text] for text in texts if isinstance(text, str) for found in plugs if text in found]

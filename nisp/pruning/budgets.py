@@ -45,7 +45,7 @@ class LayerMacs:
     @property
     def sizes(self) -> Keep:
         """Channels of every group."""
-        return {group.name: group.channels for group in self.structure.groups}
+        return self.structure.sizes
 
     def estimated(self, keep: Keep) -> float:
         """Estimated MACs: those of each layer, times the shares of its inputs and outputs that are left."""

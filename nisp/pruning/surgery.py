@@ -33,6 +33,11 @@ class Anatomy:
     channels: ChannelPass
     example: Tensor
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Group name -> number of its channels."""
+        return {group.name: group.channels for group in self.groups}
+
 
 def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
     """Find the prunable groups of ``model``; ``example`` is one input, shape (1, ...). Network outputs stay whole.

@@ -21,7 +21,9 @@ class Planned(LayerMacs):
 
 
 def costs(sizes, layers, writes, reads=(), base=None, **attributes):
-    structure = SimpleNamespace(groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()])
+    structure = SimpleNamespace(
+        sizes=sizes, groups=[SimpleNamespace(name=name, channels=size) for name, size in sizes.items()]
+    )
     kind = type("Case", (Planned,), {"asked": [], **attributes})
     return kind("a model", structure, None, base or sum(layers.values()), layers, writes, dict(reads))
 
