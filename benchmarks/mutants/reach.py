@@ -35,6 +35,8 @@ def _reached(file: Path) -> tuple[Path, ...]:
 
 
 def _named(test: Path) -> list[Path]:
-    texts = [node.value for node in ast.walk(parsed(test)) if isinstance(node, ast.Constant)]
+    """Plug-ins that a test loads by name: "thinet" or "baselines.thinet"."""
+    constants = [node.value for node in ast.walk(parsed(test)) if isinstance(node, ast.Constant)]
+    names = {text.rpartition(".")[2] for text in constants if isinstance(text, str)}
     plugs = [available(folders) for folders in (CRITERIA, MODELS, DATASETS)]
-    return [found[text] for text in texts if isinstance(text, str) for found in plugs if text in found]
+    return [found[name] for name in sorted(names) for found in plugs if name in found]
