@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, Adjoint, measured, rule
+from nisp.absolute import GAINS, NORMS, Adjoint, measured, rule
 from nisp.errors import UserError
 from nisp.rules.generic import lipschitz
 
@@ -70,6 +70,7 @@ def _torch_mean_gain(input: Tensor, weight: Any, bias: Any, mean: Any, running_v
     return _mean_gain(input, mean, running_var, weight)
 
 
+NORMS |= {F.batch_norm, torch.batch_norm}
 GAINS[F.batch_norm], GAINS[torch.batch_norm] = _mean_gain, _torch_mean_gain
 
 

@@ -12,13 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, Adjoint, Response, composed, rule
+from nisp.absolute import GAINS, PRODUCTS, Adjoint, Response, composed, rule
 from nisp.rules.generic import bilinear, pointwise
 
 _matrix_products = (
     torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, torch.bmm, Tensor.bmm, torch.mm, Tensor.mm,
     torch.einsum,
 )  # fmt: skip
+PRODUCTS |= set(_matrix_products)
 for _function in _matrix_products:
     rule(_function)(bilinear(_function))
 
