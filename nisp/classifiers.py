@@ -57,7 +57,7 @@ def classifiers_of(trace: Trace) -> tuple[str, ...]:
             "the network's output comes from weights that belong to no convolution or linear layer: "
             + _name_it(trace.runs)
         )
-    reads = {tuple(run.read.path for run in trace.runs[name]): name for name in reversed(trace.runs) if name in found}
+    reads = {frozenset(r.read.path for r in trace.runs[name]): name for name in reversed(trace.runs) if name in found}
     if not reads:
         raise UserError("the network's output comes from no convolution or linear layer")
     return tuple(reversed(reads.values()))

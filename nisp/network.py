@@ -67,7 +67,7 @@ def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
     run = Pass(measuring or _is_listened_to(model))
     computed: dict[Signal, str] = {}
     with torch.inference_mode(False), torch.no_grad(), undisturbed(model):
-        inputs = each_tensor(example, lambda tensor: run.begun(_usable(tensor)))
+        inputs = each_tensor(example, lambda tensor: run.begun(tensor.detach().clone()))
         try:
             with _listening(model, computed, run.behind), Dispatched(Response):
                 outputs = called(model, inputs)
@@ -92,11 +92,6 @@ def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
             runs.setdefault(name, []).append(LayerCall(weighing.read, weighing.made, wrote))
     frozen = (name for name in runs if not any(p.requires_grad for p in model.get_submodule(name).parameters()))
     return Trace(run.source, runs, made, unnamed, frozenset(frozen))
-
-
-def _usable(tensor: Tensor) -> Tensor:
-    """Tensors made in inference mode cannot take part in a backward pass; their copies can."""
-    return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
 
 
 def _alive(reference: Callable[[], Response | None]) -> Response | None:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from nisp.pruning.copies import copied
-from nisp.pruning.inputs import Inputs, called, in_precision, precision_of
+from nisp.pruning.inputs import Inputs, called, copied_inputs, in_precision, precision_of
 from nisp.pruning.outputs import tensors_in
 
 
@@ -62,7 +62,7 @@ def _difference(whole: nn.Module, smaller: nn.Module, inputs: Inputs) -> Differe
 def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return tensors_in(called(model.eval(), inputs))
+        return tensors_in(called(model.eval(), copied_inputs(inputs)))
 
 
 def _largest(expected: list[Tensor], found: list[Tensor]) -> float:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nisp.pruning.inputs import Inputs, called, checked_inputs, in_precision, part, precision_of
+from nisp.pruning.inputs import Inputs, called, checked_inputs, copied_inputs, in_precision, part, precision_of
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
 
@@ -20,7 +20,7 @@ def macs(model: nn.Module, example: Inputs) -> int:
     example = in_precision(part(checked_inputs(example), 0, 1), precision_of(model))
     counter = FlopCounterMode(display=False)
     with undisturbed(model), counter:
-        called(model, example)
+        called(model, copied_inputs(example))
     return counter.get_total_flops() // 2
 
 

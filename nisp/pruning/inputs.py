@@ -19,7 +19,7 @@ to all images.
 
 
 def called(model: nn.Module, inputs: Inputs) -> Any:
-    """The outputs of ``model``."""
+    """The outputs of ``model``, which may write into the inputs."""
     if isinstance(inputs, dict):
         return model(**inputs)
     return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
@@ -60,6 +60,11 @@ def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
     """All images, at most ``size`` at a time."""
     for start in range(0, count(inputs), size):
         yield part(inputs, start, start + size)
+
+
+def copied_inputs(inputs: Inputs) -> Inputs:
+    """Inputs that a network may write into."""
+    return each_tensor(inputs, lambda t: t.detach().clone())  # type: ignore[no-any-return]
 
 
 def in_precision(inputs: Inputs, dtype: torch.dtype) -> Inputs:

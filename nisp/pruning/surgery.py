@@ -18,7 +18,7 @@ from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.comparing import Difference, difference
 from nisp.pruning.contract import Consumer, Group, Producer, silence
 from nisp.pruning.copies import copied
-from nisp.pruning.inputs import Inputs, called, checked_inputs, in_precision, part, precision_of
+from nisp.pruning.inputs import Inputs, called, checked_inputs, copied_inputs, in_precision, part, precision_of
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
 
@@ -54,7 +54,7 @@ def anatomy(model: nn.Module, example: Inputs) -> Anatomy:
     example = in_precision(part(checked_inputs(example), 0, 1), precision_of(model))
     with undisturbed(model):
         try:
-            called(model, example)
+            called(model, copied_inputs(example))
         except Exception as error:
             raise UserError(f"{type(model).__name__} does not run on the example: {first_line(error)}") from error
     with undisturbed(model):
