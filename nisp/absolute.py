@@ -166,6 +166,8 @@ class Response(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         func = public(func, _KNOWN)
+        if func in (Tensor.__repr__, Tensor.__format__):
+            return func(*mapped(args, lambda tensor: tensor.as_subclass(Tensor)), **kwargs)
         if func in BRANCHES:
             raise UserError(f"NISP cannot follow {resolve_name(func)}: the network branches on values of its responses")
         if func in COMPOSED:

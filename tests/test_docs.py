@@ -1,4 +1,4 @@
-"""What the documentation points at exists: files, chapters and tests."""
+"""What the documentation points at exists: files, chapters and tests; and its examples print what they say."""
 
 import ast
 import re
@@ -31,3 +31,11 @@ def test_named_tests_exist(page):
     for file, function in TEST.findall(page.read_text()):
         tree = ast.parse((ROOT / file).read_text())
         assert function in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, f"{file}::{function}"
+
+
+def test_the_examples_of_networks_print_what_they_say(capsys):
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs/networks.md").read_text(), re.M | re.S)
+    code = "\n".join(blocks)
+    exec(compile(code, "docs/networks.md", "exec"), {"__name__": "example"})
+    expected = re.findall(r"^print\(.*\)  # (.+)$", code, re.M)
+    assert len(expected) == 3 and capsys.readouterr().out.splitlines() == expected

@@ -83,10 +83,17 @@ def _why(model: nn.Module, channels: ChannelPass) -> str:
     if not channels.reasons:
         return "no convolution or linear layer of it reads what another one wrote"
     reason, count = Counter(channels.reasons.values()).most_common(1)[0]
-    computed = [name for name, module in model.named_modules() if is_parametrized(module)]
-    advice = f"; the weights of '{computed[0]}' are computed: make them plain ones with " if computed else ""
-    how = "torch.nn.utils.parametrize.remove_parametrizations" if computed else ""
-    return f"each of {count} {reason}{advice}{how}"
+    computed = [name for name, module in model.named_modules() if _computes_its_weight(module)]
+    advice = (
+        f"; the weight of '{computed[0]}' is computed: make it a plain one with "
+        "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm, remove_spectral_norm or prune.remove"
+    )
+    return f"each of {count} {reason}{advice if computed else ''}"
+
+
+def _computes_its_weight(module: nn.Module) -> bool:
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    return is_parametrized(module) or (isinstance(module, kinds) and "weight" not in module._parameters)
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:

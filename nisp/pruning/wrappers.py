@@ -61,6 +61,8 @@ def _refuse(model: nn.Module, which: str, module: nn.Module) -> None:
             "floating-point network, and quantise the pruned one"
         )
     for name, parameter in module.named_parameters(recurse=False):
+        if parameter.is_meta:
+            raise UserError(f"{kind} cannot be followed, because {which} has no values: it is on the meta device")
         if isinstance(parameter, nn.parameter.UninitializedParameter):
             raise UserError(f"{kind} cannot be followed, because {which} has no '{name}' yet: run it once before")
         if name == "weight" and not (parameter.is_floating_point() or parameter.is_complex()):

@@ -207,7 +207,7 @@ def test_weights_that_are_computed_are_refused_with_the_way_out():
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2),
     )  # fmt: skip
     assert nisp.scores(net, X, frl_scores=FRL).keys() == {"0", "2"}
-    with pytest.raises(nisp.UserError, match=r"weights of '0' are computed: .*remove_parametrizations"):
+    with pytest.raises(nisp.UserError, match=r"weight of '0' is computed: .*remove_parametrizations"):
         anatomy(net, X)
     for place in (0, 2):
         nn.utils.parametrize.remove_parametrizations(net[place], "weight")
