@@ -172,7 +172,7 @@ class Response(Tensor):
             raise UserError(f"NISP cannot follow {resolve_name(func)}: the network branches on values of its responses")
         if func in COMPOSED:
             return COMPOSED[func](*args, **kwargs)
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch._C.DisableTorchFunctionSubclass(), torch._C._DisableTorchDispatch():
             live = [response for response in responses_in((args, kwargs)) if not response.inert]
             if live:
                 target = target_of(func, args)

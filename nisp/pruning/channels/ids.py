@@ -15,7 +15,7 @@ class Ids(torch.Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Pass the operation on to the running pass."""
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch._C.DisableTorchFunctionSubclass(), torch._C._DisableTorchDispatch():
             return _RUNNING[-1].apply(func, args, kwargs or {})
 
 
