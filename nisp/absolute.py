@@ -25,8 +25,11 @@ from nisp.signals import Signal, grown
 Adjoint = Callable[..., Sequence[Tensor | None]]
 """Scores of a function's outputs -> scores of the responses among its arguments, in order."""
 
-Rule = Callable[..., Adjoint]
-"""Takes a function's arguments before the function runs; must copy any values that it keeps."""
+Rule = Callable[..., Adjoint | None]
+"""Takes a function's arguments before the function runs; must copy any values that it keeps.
+
+None says that the result does not depend on the values of the responses: only their shape or type is used.
+"""
 
 RULES: dict[Any, Rule] = {}
 COMPOSED: dict[Any, Callable[..., Any]] = {}
@@ -41,9 +44,11 @@ WEIGHED: set[Any] = set()
 CONSTANTS: set[Any] = set()
 """Functions whose results do not depend on the values of the input: shapes, new tensors."""
 
-
 COMPARISONS: set[Any] = set()
 """Functions whose results depend on the values but count as constants: masks, indices of maxima."""
+
+REFUSED: dict[Any, str] = {}
+"""Functions that can have no rule -> why; one that stands in no table is refused without a reason."""
 
 
 def rule(*functions: Any) -> Callable[[Rule], Rule]:
@@ -121,11 +126,17 @@ class Response(Tensor):
             if func not in RULES:
                 return _constant(func, args, kwargs)
             adjoint = RULES[func](*args, **kwargs)
+            if adjoint is None:
+                return func(*args, **kwargs)
             gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
             sources = responses_in((args, kwargs))
             _refuse_hidden_writes(func, args, kwargs)
             read, run = sources[0].signal, sources[0].run
+            versions = [_version(source) for source in sources]
             values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
+            for source, version in zip(sources, versions, strict=True):
+                if _version(source) != version:
+                    _refuse_shared(func, source, alone=len(sources) == 1)
             made = _carried(args[0] if values is None else values, adjoint, gain, sources)
             if func in WEIGHED:
                 run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
@@ -159,7 +170,10 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
         values = func(*args, **kwargs)
         if not getter or not isinstance(values, Tensor):
             return values
-    raise UserError(f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__name__', func)}")
+    reason = f": {REFUSED[func]}" if func in REFUSED else ""
+    raise UserError(
+        f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__qualname__', func)}{reason}"
+    )
 
 
 def measured(response: Tensor) -> Tensor:
@@ -205,12 +219,27 @@ def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
         return
     target = args[0]
     if not isinstance(target, Response):
-        if augmented:  # the name is bound to the result
+        if augmented and _alone_in_memory(target):  # the name is bound to the result
             return
         raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
+    _refuse_shared(func, target, alone=len(responses_in((args, kwargs))) == 1)
+
+
+def _refuse_shared(func: Any, target: Response, alone: bool) -> None:
+    """Refuse to write into memory that other responses share, unless their scores stay right."""
     others = (reference() for reference in target.sharing)
-    if not _is_identity(func) and any(other is not None and other is not target for other in others):
-        raise UserError(f"NISP has no rule for {name} on part of a response that is still in use")
+    if not (alone and _is_identity(func)) and any(other is not None and other is not target for other in others):
+        raise UserError(f"NISP has no rule for {func.__name__} on part of a response that is still in use")
+
+
+def _alone_in_memory(tensor: Tensor) -> bool:
+    storage = tensor.untyped_storage()
+    return torch._C._storage_Use_Count(storage._cdata) <= 2  # the tensor, and the line above
+
+
+def _version(tensor: Tensor) -> int:
+    """Counts the writes into a tensor."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _is_identity(func: Any) -> bool:
