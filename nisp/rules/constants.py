@@ -11,8 +11,8 @@ from nisp.rules.names import in_place, spelled
 CONSTANTS.update(
     spelled(
         "size", "dim", "numel", "nelement", "stride", "ndimension", "element_size", "storage_offset", "get_device",
-        "data_ptr", "is_floating_point", "is_complex", "is_signed", "is_contiguous", "is_conj", "is_neg", "is_inference",
-        "is_same_size", "is_shared", "is_pinned", "is_tensor", "zeros_like", "ones_like", "empty_like", "full_like",
+        "data_ptr", "is_floating_point", "is_complex", "is_signed", "is_contiguous", "is_conj", "is_neg",
+        "is_inference", "is_same_size", "is_shared", "is_pinned", "is_tensor", "zeros_like", "ones_like", "empty_like", "full_like",
         "rand_like", "randn_like", "randint_like", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
         "result_type", "can_cast", "__len__", "__hash__",
     )
@@ -73,5 +73,6 @@ _refuse(
 _refuse(
     RARE, *spelled("inv", "inverse", "pinv", "pinverse", "det", "logdet", "slogdet", "svd", "svdvals", "eigh", "eig",
                    "eigvals", "eigvalsh", "qr", "cholesky", "solve", "lstsq", "matrix_exp", "matrix_power",
-                   "quantile", "nanquantile", "aminmax", "scatter_reduce", "index_reduce", "as_strided", "embedding_bag"),
+                   "quantile", "nanquantile", "aminmax", "scatter_reduce", "index_reduce", "as_strided",
+                   "embedding_bag"),
 )  # fmt: skip

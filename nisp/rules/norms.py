@@ -174,7 +174,7 @@ def _torch_instance_norm(
 
 @rule(F.normalize)
 def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None) -> Adjoint:
-    """y = x / |x|_p: |dy_i| <= (|dx_i| + |y_i| sum_j g_j |dx_j|) / |x|_p, where g_j = |y_j|^(p - 1) = d|x|_p / d|x_j|."""
+    """y = x / |x|_p: |dy_i| <= (|dx_i| + |y_i| sum_j g_j |dx_j|) / |x|_p; g_j = |y_j|^(p - 1) is |d|x|_p / dx_j|."""
     if not 1 <= p < math.inf:
         raise UserError(f"NISP has no rule for the operation normalize with p={p}")
     values = _precise(measured(input))

@@ -30,7 +30,7 @@ rule(Tensor.cumprod_)(bilinear(torch.cumprod, elements=True))
 
 
 @rule(
-    *spelled("add", "add_", "sub", "sub_", "subtract", "subtract_", "rsub"),
+    *spelled("add", "add_", "sub", "sub_", "subtract", "subtract_"),
     Tensor.__add__, Tensor.__iadd__, Tensor.__radd__, Tensor.__sub__, Tensor.__isub__, Tensor.__rsub__,
 )  # fmt: skip
 def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoint:
@@ -42,6 +42,11 @@ def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoi
         return [part if factor == 1 else part * factor for part, (_, factor) in zip(parts, shapes, strict=True)]
 
     return adjoint
+
+
+@composed(*spelled("rsub"))
+def _reversed_difference(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    return other - alpha * input
 
 
 _multiplications = (

@@ -18,33 +18,19 @@ def _interpolate(
 ) -> Adjoint | None:
     if mode != "bicubic":
         return as_is(F.interpolate)(input, size, scale_factor, mode, *args, **kwargs)
-    # Some bicubic weights are negative. It is separable, so one matrix per axis has all weights.
+    # Some bicubic weights are negative. It is separable, so one matrix per axis has all weights. The other axis has two
+    # elements, because PyTorch mixes up the rows of a single column if ``antialias`` is set.
     matrices = []
     for axis in (0, 1):
-        onto = None if size is None else (size if isinstance(size, int) else size[axis], 1)
+        onto = None if size is None else (size if isinstance(size, int) else size[axis], 2)
         factor = scale_factor if scale_factor is None or isinstance(scale_factor, int | float) else scale_factor[axis]
-        unit = torch.eye(input.shape[2 + axis], dtype=torch.float64, device=input.device)[None, :, :, None]
+        unit = torch.eye(input.shape[2 + axis], dtype=torch.float64, device=input.device)[None, :, :, None].repeat(
+            1, 1, 1, 2
+        )
         one = F.interpolate(unit, onto, None if factor is None else (factor, 1.0), mode, *args, **kwargs)
         matrices.append(one[0, :, :, 0].abs())
     rows, columns = matrices
     return lambda score: [rows @ score @ columns.T]
-
-
-@composed(F.upsample)
-def _upsample(
-    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: Any = None
-) -> Tensor:
-    return F.interpolate(input, size, scale_factor, mode, align_corners)
-
-
-@composed(F.upsample_nearest)
-def _upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    return F.interpolate(input, size, scale_factor, "nearest")
-
-
-@composed(F.upsample_bilinear)
-def _upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
-    return F.interpolate(input, size, scale_factor, "bilinear", align_corners=True)
 
 
 @rule(*spelled("grid_sample"))

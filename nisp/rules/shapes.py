@@ -1,15 +1,16 @@
 """Functions that run unchanged: they move, copy, sum and average elements, by constants that are not negative."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, composed, rule
+from nisp.absolute import Adjoint, Response, composed, measured, rule
+from nisp.errors import UserError
+from nisp.rules.constants import STEPS
 from nisp.rules.generic import as_is, lipschitz, writing
-from nisp.rules.names import spelled
+from nisp.rules.names import in_place, spelled
 
 MOVES = (
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag",
@@ -19,15 +20,15 @@ MOVES = (
     "expand", "broadcast_to", "broadcast_tensors", "meshgrid", "narrow", "select", "index_select", "gather",
     "take_along_dim", "take", "masked_select", "roll", "flip", "fliplr", "flipud", "rot90", "repeat", "tile",
     "repeat_interleave", "pad", "unfold", "fold", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "native_channel_shuffle", "where", "diagonal", "diag", "diag_embed", "tril", "triu",
+    "where", "diagonal", "diag", "diag_embed", "tril", "triu",
 )  # fmt: skip
 SUMS = (
     "sum", "nansum", "mean", "cumsum", "trace", "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d",
     "adaptive_avg_pool2d", "adaptive_avg_pool3d", "max_unpool1d", "max_unpool2d", "max_unpool3d",
 )  # fmt: skip
 WRITES = (
-    "masked_fill", "masked_scatter", "index_fill", "index_copy", "index_put", "scatter", "scatter_add",
-    "select_scatter", "slice_scatter", "diagonal_scatter",
+    "masked_fill", "masked_scatter", "index_fill", "index_copy", "index_put", "select_scatter",
+    "slice_scatter", "diagonal_scatter",
 )  # fmt: skip
 """Into a copy of the first argument, or into itself."""
 
@@ -40,25 +41,40 @@ _properties: tuple[Any, ...] = (
 for _function in (*spelled(*MOVES, *SUMS, *WRITES, "embedding"), *_properties, Tensor.__getitem__):
     rule(_function)(as_is(_function))
 for _name in WRITES:
-    if hasattr(Tensor, f"{_name}_"):
-        rule(getattr(Tensor, f"{_name}_"))(as_is(writing(getattr(Tensor, f"{_name}_"))))
+    if in_place(_name):
+        rule(*in_place(_name))(as_is(writing(getattr(Tensor, f"{_name}_"))))
 for _name in RESHAPED:
-    rule(getattr(Tensor, f"{_name}_"))(as_is(getattr(Tensor, _name)))
+    rule(*in_place(_name))(as_is(getattr(Tensor, _name)))
 for _function in (Tensor.copy_, Tensor.__setitem__):
     rule(_function)(as_is(writing(_function)))
 
 COPIES = (
-    "contiguous", "clone", "to", "float", "double", "half", "bfloat16", "type_as", "cpu", "cuda", "detach", "detach_",
-    "requires_grad_", "alias", "resolve_conj", "resolve_neg",
+    "contiguous", "clone", "float", "double", "half", "bfloat16", "cpu", "cuda", "detach", "resolve_conj",
+    "resolve_neg",
 )  # fmt: skip
 _values: tuple[Any, ...] = (Tensor.data.__get__, Tensor.real.__get__)  # type: ignore[attr-defined]
 rule(*spelled(*COPIES), *_values, torch.nn.Identity.forward)(lipschitz(1))
 
 
-@rule(Tensor.type)
-def _type(input: Tensor, dtype: Any = None, *args: Any, **kwargs: Any) -> Adjoint | None:
-    """Without a type, the name of the tensor's own."""
-    return None if dtype is None else lipschitz(1)(input)
+@rule(Tensor.to, Tensor.type, Tensor.type_as)
+def _cast(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint | None:
+    """To floating-point numbers; to booleans it is a comparison. `Tensor.type` without a type gives a name."""
+    wanted = [*args, *kwargs.values()]
+    if not isinstance(input, Response) or wanted == []:
+        return None
+    types = [other.dtype if isinstance(other, Tensor) else other for other in wanted]
+    types = [torch.empty(0).type(name).dtype if _is_type(name) else name for name in types]
+    dtype = next((found for found in types if isinstance(found, torch.dtype)), input.dtype)
+    if dtype == torch.bool:
+        measured(input)
+        return None
+    if not dtype.is_floating_point:
+        raise UserError(f"NISP has no rule for a conversion to {dtype}: {STEPS}")
+    return lipschitz(1)(input, *args, **kwargs)
+
+
+def _is_type(name: Any) -> bool:
+    return isinstance(name, type) or (isinstance(name, str) and name.endswith("Tensor"))
 
 
 @rule(Tensor.view_as, Tensor.reshape_as, Tensor.expand_as)
@@ -85,9 +101,25 @@ def _index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha:
     return as_is(torch.index_add)(input, dim, index, source, alpha=abs(alpha))
 
 
-@composed(Tensor.__iter__)
-def _iterated(input: Tensor) -> Iterator[Tensor]:
-    return iter(input.unbind(0))
+def _scattering(func: Any) -> Any:
+    """Only as much of the source as there are indices is used; derivatives need it cut to that."""
+
+    def scattered(target: Tensor, dim: int, index: Tensor, src: Any, **kwargs: Any) -> Tensor:
+        if isinstance(src, Tensor) and src.dim():
+            src = src[tuple(slice(size) for size in index.shape)]
+        return func(target, dim, index, src, **kwargs)
+
+    return scattered
+
+
+for _name in ("scatter", "scatter_add"):
+    rule(*spelled(_name, f"{_name}_"))(as_is(_scattering(getattr(torch, _name))))
+rule(F.native_channel_shuffle)(as_is(F.channel_shuffle))
+
+
+@composed(*spelled("detach_", "requires_grad_"))
+def _same(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    return input
 
 
 @composed(*spelled("diff"))

@@ -9,11 +9,22 @@ from torch.overrides import resolve_name
 
 import nisp
 from nisp.absolute import COMPOSED, RULES, Response
-from tests.nisp.absolute_jacobian import assert_scores, pulled_back, slopes
+from tests.nisp.absolute_jacobian import assert_scores, jacobians, pulled_back, slopes
 from tests.nisp.cases_composed import COMPOSITIONS
-from tests.nisp.cases_curves import DERIVATIVES, REDUCTIONS, SOFTMAX, STEEPEST, over, softmax_matrix
+from tests.nisp.cases_curves import (
+    DERIVATIVES,
+    LOG_SOFTMAX,
+    MEASURED,
+    REDUCTIONS,
+    SOFTMAX,
+    STEEPEST,
+    log_softmax_matrix,
+    over,
+    softmax_matrix,
+)  # fmt: skip
 from tests.nisp.cases_measured import NORMS, PRODUCTS, numbers
 from tests.nisp.cases_moves import LAYERS, MOVES, WINDOWS
+from tests.nisp.cases_spelled import SPELLED
 
 ELSEWHERE = {
     torch.Tensor.cuda: "needs a GPU; the same rule as Tensor.cpu",
@@ -50,7 +61,7 @@ def rule_of(monkeypatch):
     return check
 
 
-@pytest.mark.parametrize(("function", "call"), each(MOVES), ids=named)
+@pytest.mark.parametrize(("function", "call"), [*each(MOVES), *each(SPELLED)], ids=named)
 def test_what_runs_as_it_is_has_the_magnitudes_of_its_coefficients(function, call, rule_of):
     x = numbers(1, 4, 4, 4)
     assert_scores(lambda x: call(function, x), [x], slopes(lambda x: call(function, x), x))
@@ -99,6 +110,21 @@ def test_norms_and_deviations_have_their_derivatives(function, entry, rule_of):
     rule_of(function)
 
 
+@pytest.mark.parametrize(("function", "call"), MEASURED, ids=named)
+def test_a_curve_or_a_choice_has_its_real_jacobian(function, call, rule_of):
+    x = numbers(2, 3, 2).sigmoid()
+    [matrix] = jacobians(lambda x: call(function, x), [x])
+    assert_scores(lambda x: call(function, x), [x], [matrix.abs()])
+    rule_of(function)
+
+
+@pytest.mark.parametrize("function", LOG_SOFTMAX, ids=named)
+def test_log_softmax_has_its_absolute_jacobian(function, rule_of):
+    x = numbers(2, 3, 2)
+    assert_scores(lambda x: function(x, 1), [x], [log_softmax_matrix(x)])
+    rule_of(function)
+
+
 @pytest.mark.parametrize("function", SOFTMAX, ids=named)
 def test_softmax_has_its_absolute_jacobian(function, rule_of):
     x = numbers(2, 3, 2)
@@ -137,9 +163,18 @@ def test_values_are_those_before_they_are_written_over():
 
 
 def test_no_rule_is_without_a_case():
-    tables = [*each(MOVES), *each(WINDOWS), *each(DERIVATIVES), *each(REDUCTIONS), *STEEPEST, *LAYERS]
+    tables = [
+        *each(MOVES),
+        *each(SPELLED),
+        *each(WINDOWS),
+        *each(DERIVATIVES),
+        *each(REDUCTIONS),
+        *STEEPEST,
+        *MEASURED,
+        *LAYERS,
+    ]
     known = {function for function, *_ in tables} | {case.function for case in (*NORMS, *PRODUCTS, *COMPOSITIONS)}
-    known |= {*SOFTMAX, *ELSEWHERE}
+    known |= {*SOFTMAX, *LOG_SOFTMAX, *ELSEWHERE}
     missing = [named(function) for function in (RULES | COMPOSED) if function not in known]
     assert not missing
 
