@@ -134,7 +134,7 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _magnitude(tensor: Tensor) -> Tensor:
-    return _double(tensor).abs() if tensor.is_floating_point() else tensor
+    return tensor if tensor.dtype == torch.bool else _double(tensor).abs()
 
 
 def _emptied(args: Any, kwargs: Any) -> Any:

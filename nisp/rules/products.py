@@ -63,7 +63,7 @@ def _product(input: Any, other: Any, out: None = None) -> Adjoint | None:
 def _mean_magnitude(input: Any, other: Any, out: None = None) -> float:
     """Mean magnitude of the constant factors, such as a layer scale."""
     constants = [factor for factor in (input, other) if not isinstance(factor, Response)]
-    return math.prod(float(abs(f).mean()) if isinstance(f, Tensor) else abs(f) for f in constants)
+    return math.prod(f.double().abs().mean().item() if isinstance(f, Tensor) else abs(f) for f in constants)
 
 
 GAINS.update(dict.fromkeys(_multiplications, _mean_magnitude))

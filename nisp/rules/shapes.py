@@ -14,7 +14,7 @@ from nisp.rules.names import in_place, spelled
 
 MOVES = (
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag",
-    "flatten", "ravel", "view", "reshape", "unflatten", "permute", "transpose", "swapaxes", "swapdims", "movedim",
+    "flatten", "ravel", "reshape", "unflatten", "permute", "transpose", "swapaxes", "swapdims", "movedim",
     "moveaxis", "t", "adjoint", "squeeze", "unsqueeze", "atleast_1d", "atleast_2d", "atleast_3d", "chunk", "split",
     "tensor_split", "split_with_sizes", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit", "dsplit", "unbind",
     "expand", "broadcast_to", "broadcast_tensors", "meshgrid", "narrow", "select", "index_select", "gather",
@@ -71,6 +71,13 @@ def _cast(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint | None:
     if not dtype.is_floating_point:
         raise UserError(f"NISP has no rule for a conversion to {dtype}: {STEPS}")
     return lipschitz(1)(input, *args, **kwargs)
+
+
+@rule(Tensor.view)
+def _view(input: Tensor, *shape: Any, **kwargs: Any) -> Adjoint | None:
+    if isinstance((*shape, *kwargs.values())[0], torch.dtype):
+        raise UserError("NISP has no rule for a view of a response's bits as another type")
+    return as_is(Tensor.view)(input, *shape, **kwargs)
 
 
 def _is_type(name: Any) -> bool:

@@ -31,7 +31,8 @@ def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor],
     peak = score.max().item()
     exponent = math.frexp(peak)[1] if math.isfinite(peak) else 0
     small = torch.mul(score, 2.0**-exponent, out=torch.empty_like(score, dtype=torch.float32))
-    return multiply(small, size.float()).double().mul_(2.0**exponent)
+    with torch.autocast(score.device.type, enabled=False):  # scores may be asked for within autocast
+        return multiply(small, size.float()).double().mul_(2.0**exponent)
 
 
 def _with_bias(adjoint: Adjoint, bias: Any, axis: int) -> Adjoint:

@@ -81,6 +81,8 @@ MOVES = {
     (Tensor.__radd__, Tensor.__rsub__): lambda f, x: f(x, 2.0),
     (torch.mul, Tensor.mul, torch.multiply, Tensor.__mul__, Tensor.__rmul__): lambda f, x: f(x, -2.5),
     (Tensor.mul_, Tensor.__imul__): lambda f, x: f(x * 1, torch.tensor([-3.0, 2.0, 0.0, 1.0], dtype=x.dtype)),
+    (Tensor.mul, torch.mul): lambda f, x: f(x, torch.tensor([-3, 2, 0, 1])),
+    (Tensor.__mul__, Tensor.__rmul__): lambda f, x: f(x, CORNERS),
     (torch.div, Tensor.div, Tensor.__truediv__): lambda f, x: f(x, -4),
     (Tensor.div_, Tensor.__itruediv__): lambda f, x: f(x * 1, torch.tensor([-4.0, 2.0, 5.0, 1.0], dtype=x.dtype)),
 }  # fmt: skip

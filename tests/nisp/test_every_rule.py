@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.overrides import resolve_name
 
 import nisp
-from nisp.absolute import COMPOSED, RULES, Response
+from nisp.absolute import COMPOSED, GAINS, RULES, Response
 from tests.nisp.absolute_jacobian import assert_scores, jacobians, pulled_back, slopes
 from tests.nisp.cases_composed import COMPOSITIONS
 from tests.nisp.cases_curves import (
@@ -27,7 +28,7 @@ from tests.nisp.cases_moves import LAYERS, MOVES, WINDOWS
 from tests.nisp.cases_spelled import SPELLED
 
 ELSEWHERE = {
-    torch.Tensor.cuda: "needs a GPU; the same rule as Tensor.cpu",
+    torch.Tensor.cuda: "needs a GPU; has a test of its own",
     torch.nn.Identity.forward: "torch never asks for it: nothing is computed",
 }
 KNOWN_AS = {torch.Tensor.__matmul__: torch.Tensor.matmul}
@@ -177,6 +178,33 @@ def test_no_rule_is_without_a_case():
     known |= {*SOFTMAX, *LOG_SOFTMAX, *ELSEWHERE}
     missing = [named(function) for function in (RULES | COMPOSED) if function not in known]
     assert not missing
+
+
+def test_a_copy_to_a_gpu_has_the_rule_of_a_copy_to_the_cpu():
+    assert RULES[torch.Tensor.cuda] is RULES[torch.Tensor.cpu]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_response_may_move_to_a_gpu_and_back():
+    x = numbers(2, 3)
+    assert_scores(lambda x: (x.cuda() * 2).cpu(), [x], [2 * torch.eye(6)])
+
+
+def test_a_response_that_reaches_none_of_the_outputs_in_use_scores_nothing():
+    x, y = numbers(2), numbers(3)
+    first, second = pulled_back(lambda x, y: torch.meshgrid(x, y, indexing="ij")[0], [x, y], torch.ones(2, 3).double())
+    assert first.tolist() == [3, 3] and second.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("eps", [(1e-5,), ()])
+def test_the_gain_of_a_batch_norm_reads_its_eps_by_place_and_by_name(eps):
+    var = torch.zeros(3)
+    x = numbers(1, 3)
+    by_place = GAINS[F.batch_norm](x, var, var, None, None, False, 0.1, *eps)
+    assert by_place == pytest.approx(1e-5**-0.5)
+    assert GAINS[F.batch_norm](x, var, var, None, None, False, 0.1, 0.04) == pytest.approx(5)
+    assert GAINS[F.batch_norm](x, var, var, eps=0.04) == pytest.approx(5)
+    assert GAINS[torch.batch_norm](x, None, None, var, var, False, 0.1, 0.04, False) == pytest.approx(5)
 
 
 def test_a_function_of_very_many_responses_is_followed():

@@ -47,6 +47,7 @@ CALLS = {
     "remainder": (lambda x: x % 2, X, STEPS), "whole": (lambda x: x.long(), X, "long: " + STEPS),
     "another type": (lambda x: x.type("torch.LongTensor"), X, "torch.int64: " + STEPS),
     "cast to whole": (lambda x: x.to(torch.int32), X, STEPS), "type of whole": (lambda x: x.type(torch.IntTensor), X, "torch.int32: " + STEPS),
+    "bits": (lambda x: x.view(torch.int64), X, "bits as another type"),
     "item": (lambda x: x if x[0, 0, 0].item() else -x, X, "item: " + BRANCHES),
     "truth": (lambda x: x if x[0, 0, 0] else -x, X, "__bool__: " + BRANCHES),
     "number": (lambda x: x * float(x[0, 0, 0]), X, "__float__: " + BRANCHES),
