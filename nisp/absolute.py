@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from nisp.errors import UserError
+from nisp.masks import Mask
 from nisp.signals import Signal, grown
 
 Adjoint = Callable[..., Sequence[Tensor | None]]
@@ -46,6 +47,9 @@ CONSTANTS: set[Any] = set()
 
 COMPARISONS: set[Any] = set()
 """Functions whose results depend on the values but count as constants: masks, indices of maxima."""
+
+CHECKS: set[Any] = set()
+"""Those whose results the network may branch on: whether values are finite."""
 
 REFUSED: dict[Any, str] = {}
 """Functions that can have no rule -> why; one that stands in no table is refused without a reason."""
@@ -120,6 +124,8 @@ class Response(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if Mask in types:
+            args, kwargs = mapped((args, kwargs), lambda t: t.as_subclass(Tensor) if isinstance(t, Mask) else t)
         if func in COMPOSED:
             return COMPOSED[func](*args, **kwargs)
         with torch._C.DisableTorchFunctionSubclass():
@@ -165,8 +171,10 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
     if func in COMPARISONS:
         for response in responses_in((args, kwargs)):
             measured(response)
+        values = func(*args, **kwargs)
+        return values.as_subclass(Mask) if isinstance(values, Tensor) and func not in CHECKS else values
     getter = getattr(func, "__name__", "") == "__get__"
-    if func in CONSTANTS or func in COMPARISONS or getter:
+    if func in CONSTANTS or getter:
         values = func(*args, **kwargs)
         if not getter or not isinstance(values, Tensor):
             return values
@@ -190,7 +198,7 @@ def _shaped(func: Any, args: Any, kwargs: Any) -> Tensor:
 
 
 def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
-    """The outputs as responses; integers and booleans, such as indices of maxima, are left as they are."""
+    """The outputs as responses; integers and booleans, such as indices of maxima, as masks."""
     outputs = [values] if isinstance(values, Tensor) else list(values)
     floating = [output for output in outputs if output.is_floating_point()]
     if len(floating) < len(outputs):
@@ -206,6 +214,8 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
             signal = Signal(next(paths), growth, level)
             shared = (s for s in sources if s.untyped_storage().data_ptr() == output.untyped_storage().data_ptr())
             outputs[index] = Response.of(output, signal, sources[0].run, next(shared, None))
+        else:
+            outputs[index] = output.as_subclass(Mask)
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import COMPARISONS, CONSTANTS, REFUSED
+from nisp.absolute import CHECKS, COMPARISONS, CONSTANTS, REFUSED
+from nisp.masks import BRANCHES, READS
 from nisp.rules.names import in_place, spelled
 
 CONSTANTS.update(
@@ -26,13 +27,22 @@ COMPARISONS.update(
     )
 )  # fmt: skip
 
+CHECKS.update(spelled("isnan", "isinf", "isfinite", "isposinf", "isneginf", "__repr__"))
+
 STEPS = "it changes in steps, so no multiple of its input's change bounds its own"
-BRANCHES = "the network reads the value of a response, to branch on it or to compute outside PyTorch"
 RECURRENT = "recurrent layers have none"
 SPECTRA = "Fourier transforms have none"
 RANDOM = "its result is random"
 LOSSES = "it is a loss"
 RARE = "its bound is not known"
+
+
+READS.update(
+    spelled(
+        "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__int__", "__float__", "__index__",
+        "__complex__", "__contains__", "__array__", "__format__",
+    )
+)  # fmt: skip
 
 
 def _refuse(reason: str, *functions: Any) -> None:
@@ -45,10 +55,7 @@ _refuse(
     STEPS, *spelled(*_steps, "int", "long", "short", "byte", "char", "bincount", "histc", "unique"), *in_place(*_steps),
     Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__,
 )  # fmt: skip
-_refuse(
-    BRANCHES, *spelled("item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__int__", "__float__",
-                       "__index__", "__complex__", "__contains__", "__array__", "__format__"),
-)  # fmt: skip
+_refuse(BRANCHES, *READS)
 _refuse(RECURRENT, *spelled("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell",
                             "rnn_relu_cell"))  # fmt: skip
 _refuse(

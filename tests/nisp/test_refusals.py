@@ -52,6 +52,10 @@ CALLS = {
     "truth": (lambda x: x if x[0, 0, 0] else -x, X, "__bool__: " + BRANCHES),
     "number": (lambda x: x * float(x[0, 0, 0]), X, "__float__: " + BRANCHES),
     "whole number": (lambda x: x * int(x[0, 0, 0]), X, "__int__: " + BRANCHES),
+    "branch": (lambda x: x if (x > 0).any() else -x, X, "__bool__: " + BRANCHES),
+    "branch on a mask's sum": (lambda x: x if 2 * (x > 0).sum() > 3 else -x, X, "__bool__: " + BRANCHES),
+    "loop": (lambda x: sum(x for _ in range(1 + x.argmax())), X, "__index__: " + BRANCHES),
+    "place": (lambda x: x[:, x.max(1).indices[0, 0].item()], X, "item: " + BRANCHES),
     "index": (lambda x: x * x[0, 0].tolist()[0], X, "tolist: " + BRANCHES),
     "outside": (lambda x: x * torch.from_numpy(x.numpy()), X, "numpy: " + BRANCHES),
     "equal": (lambda x: x if torch.equal(x, x) else -x, X, "equal: " + BRANCHES),
@@ -75,3 +79,20 @@ def test_arguments_without_a_rule_are_refused(name):
     call, x, message = CALLS[name]
     with pytest.raises(UserError, match=message):
         pulled_back(call, [x], torch.ones_like(x))
+
+
+def test_the_network_may_check_that_responses_are_finite():
+    def checked(x):
+        return x * 2 if not torch.isnan(x).any() and x.isfinite().all() else x
+
+    [score] = pulled_back(checked, [X], torch.ones_like(X))
+    assert (score == 2).all()
+
+
+def test_masks_and_places_select():
+    def selected(x):
+        largest, mask = x.argmax(1, keepdim=True), (x > 0) & ~(x > 1)
+        return torch.where(mask, x, 0 * x).gather(1, largest) + (x * mask.float())[:, :1] + x[:, largest[0, 0, :1]]
+
+    [score] = pulled_back(selected, [X], torch.ones(2, 1, 4).double())
+    assert (score >= 0).all() and score.isfinite().all() and score.any()
