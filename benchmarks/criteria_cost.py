@@ -13,7 +13,7 @@ import time
 import torch
 
 from bench.suite import plugins
-from nisp.network import final_layers
+from nisp.classifiers import final_layers
 from nisp.pruning.contract import Problem
 from nisp.pruning.selection import keep_plan
 from nisp.pruning.surgery import anatomy

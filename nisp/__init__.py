@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from nisp.lazy import lazily
 
 if TYPE_CHECKING:
+    from nisp.classifiers import final_layers
     from nisp.errors import UserError
-    from nisp.network import final_layers
     from nisp.propagation import propagate
     from nisp.pruner import Pruned, prune
     from nisp.pruning.saving import load, save
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Pruned": "nisp.pruner",
     "UserError": "nisp.errors",
-    "final_layers": "nisp.network",
+    "final_layers": "nisp.classifiers",
     "final_responses": "nisp.responses",
     "inf_fs": "nisp.rankings.inf_fs",
     "load": "nisp.pruning.saving",

@@ -8,9 +8,13 @@ that gradient is needed: signals have a shape but no values, and cost no memory 
 There is one small rule per torch function, in one table, `RULES`, which `nisp.rules` fills; docs/operations.md lists
 the rules with their bounds. Operations on constants run unchanged. A function without a rule is refused by name, never
 guessed. (SynFlow, Tanaka et al. 2020, is the absolute network with s = 1 at the output, used per weight.)
+
+Values that depend on the input in steps only, such as tokens, indices of maxima and masks, are *inert*: no small change
+of the input changes them, so they are constants to every operation that also reads other responses.
 """
 
 import weakref
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +24,9 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from nisp.errors import UserError
-from nisp.masks import Mask
+from nisp.pruning.dispatch import public
 from nisp.signals import Signal, grown
+from nisp.writes import is_own, target_of
 
 Adjoint = Callable[..., Sequence[Tensor | None]]
 """Scores of a function's outputs -> scores of the responses among its arguments, in order."""
@@ -29,7 +34,7 @@ Adjoint = Callable[..., Sequence[Tensor | None]]
 Rule = Callable[..., Adjoint | None]
 """Takes a function's arguments before the function runs; must copy any values that it keeps.
 
-None says that the result does not depend on the values of the responses: only their shape or type is used.
+None says that the result does not depend on the responses, or in steps only: of them, only the shape or type is used.
 """
 
 RULES: dict[Any, Rule] = {}
@@ -46,13 +51,23 @@ CONSTANTS: set[Any] = set()
 """Functions whose results do not depend on the values of the input: shapes, new tensors."""
 
 COMPARISONS: set[Any] = set()
-"""Functions whose results depend on the values but count as constants: masks, indices of maxima."""
-
-CHECKS: set[Any] = set()
-"""Those whose results the network may branch on: whether values are finite."""
+"""Functions whose results depend on the values in steps only: masks, indices of maxima."""
 
 REFUSED: dict[Any, str] = {}
 """Functions that can have no rule -> why; one that stands in no table is refused without a reason."""
+
+NORMS: set[Any] = set()
+"""The batch norms, which run before any rule of theirs: first argument, the tensor that they normalise."""
+
+PRODUCTS: set[Any] = set()
+"""The matrix products, which are layers where one factor is a parameter."""
+
+BRANCHES: set[Any] = {
+    Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.__complex__, Tensor.__contains__,
+    Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.__array__, torch.equal, Tensor.equal, torch.allclose,
+    Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero,
+}  # fmt: skip
+"""Functions that hand values to Python, where the network may branch on them."""
 
 
 def rule(*functions: Any) -> Callable[[Rule], Rule]:
@@ -94,10 +109,36 @@ class Pass:
     """One forward pass: whether it computes the real values, and the calls of layers with weights so far.
 
     Most networks need no values: then layers with weights are not computed, only the shapes of their outputs are.
+
+    source    where the backward pass ends: all that the input is turned into depends on it
+    behind    input of a batch norm -> its output
+    readers   how many operations read a response
+    products  outputs of matrix products with a parameter
+    made      all responses, to be turned into plain tensors where the network keeps them
     """
 
     measuring: bool
     weighings: list[Weighing] = field(default_factory=list)
+    source: Signal = field(default_factory=lambda: Signal(torch.zeros((), dtype=torch.float64).requires_grad_()))
+    behind: dict[Signal, Signal] = field(default_factory=dict)
+    readers: Counter[Signal] = field(default_factory=Counter)
+    products: list[Signal] = field(default_factory=list)
+    made: "list[weakref.ref[Response]]" = field(default_factory=list)
+
+    def begun(self, values: Tensor) -> "Response":
+        """A response that depends on nothing before it: an input of the network, or an inert value."""
+        with torch.enable_grad():
+            [path] = _Edge.apply(lambda *scores: [None], [0], [values], self.source.path)
+        inert = not values.is_floating_point()
+        return Response.of(values.as_subclass(Tensor), Signal(path), self, inert=inert)
+
+    def ended(self) -> None:
+        """Turn the responses that are still alive into plain tensors."""
+        for reference in self.made:
+            response = reference()
+            if response is not None:
+                response.__class__ = Tensor  # type: ignore[assignment]
+                response.__dict__.clear()
 
 
 class Unmeasured(Exception):
@@ -109,44 +150,96 @@ class Response(Tensor):
 
     signal: Signal
     run: Pass
+    inert: bool
     sharing: "list[weakref.ref[Response]]"
 
     @staticmethod
-    def of(values: Tensor, signal: Signal, run: Pass, viewed: "Response | None" = None) -> "Response":
+    def of(
+        values: Tensor, signal: Signal, run: Pass, viewed: "Response | None" = None, inert: bool = False
+    ) -> "Response":
         """``values`` as a response; ``viewed`` is a response whose memory it shares."""
         response = values.as_subclass(Response)
         response.signal = signal
         response.run = run
+        response.inert = inert
         response.sharing = [] if viewed is None else viewed.sharing
         response.sharing.append(weakref.ref(response))
+        run.made.append(response.sharing[-1])
         return response
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if Mask in types:
-            args, kwargs = mapped((args, kwargs), lambda t: t.as_subclass(Tensor) if isinstance(t, Mask) else t)
+        func = public(func, _KNOWN)
+        if func in BRANCHES:
+            raise UserError(f"NISP cannot follow {resolve_name(func)}: the network branches on values of its responses")
         if func in COMPOSED:
             return COMPOSED[func](*args, **kwargs)
         with torch._C.DisableTorchFunctionSubclass():
+            live = [response for response in responses_in((args, kwargs)) if not response.inert]
+            if live:
+                target = target_of(func, args)
+                if target is not None and not any(target is response for response in live):
+                    _begin(func, target, live[0].run)
+                args, kwargs = mapped((args, kwargs), _constant_if_inert)
+            elif not (func in WEIGHED and isinstance(args[0], Response)):
+                return _inert(func, args, kwargs)
             if func not in RULES:
                 return _constant(func, args, kwargs)
-            adjoint = RULES[func](*args, **kwargs)
-            if adjoint is None:
-                return func(*args, **kwargs)
-            gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
-            sources = responses_in((args, kwargs))
-            _refuse_hidden_writes(func, args, kwargs)
-            read, run = sources[0].signal, sources[0].run
-            versions = [_version(source) for source in sources]
-            values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
-            for source, version in zip(sources, versions, strict=True):
-                if _version(source) != version:
-                    _refuse_shared(func, source, alone=len(sources) == 1)
-            made = _carried(args[0] if values is None else values, adjoint, gain, sources)
-            if func in WEIGHED:
-                run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
-            return made
+            return _applied(func, args, kwargs)
+
+
+class _Known:
+    """All functions that a table holds."""
+
+    def __contains__(self, func: Any) -> bool:
+        return any(func in table for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES, REFUSED))
+
+
+_KNOWN = _Known()
+
+
+def _applied(func: Any, args: Any, kwargs: Any) -> Any:
+    """The function's result, with the paths that its rule gives."""
+    adjoint = RULES[func](*args, **kwargs)
+    if adjoint is None:
+        return _unmoved(func, args, kwargs)
+    gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
+    sources = responses_in((args, kwargs))
+    _refuse_hidden_writes(func, target_of(func, args), kwargs, len(sources))
+    versions = [_version(source) for source in sources]
+    read, run = sources[0].signal, sources[0].run
+    values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
+    for source, version in zip(sources, versions, strict=True):
+        if _version(source) != version:  # by an argument such as ``inplace``
+            _refuse_shared(func, source, len(sources))
+    made = _carried(args[0] if values is None else values, adjoint, gain, sources)
+    if func in WEIGHED:
+        run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
+    elif func in NORMS:
+        run.behind[read] = made.signal
+    elif func in PRODUCTS and any(isinstance(argument, torch.nn.Parameter) for argument in args):
+        run.products.append(made.signal)
+    return made
+
+
+def _constant_if_inert(tensor: Tensor) -> Tensor:
+    return tensor.as_subclass(Tensor) if isinstance(tensor, Response) and tensor.inert else tensor
+
+
+def _inert(func: Any, args: Any, kwargs: Any) -> Any:
+    """An operation on inert values runs unchanged, and what it computes from them is inert."""
+    run = responses_in((args, kwargs))[0].run
+    values = func(*mapped(args, _constant_if_inert), **mapped(kwargs, _constant_if_inert))
+    if func in CONSTANTS or (getattr(func, "__name__", "") == "__get__" and not isinstance(values, Tensor)):
+        return values
+
+    def wrapped(tensor: Tensor) -> Response:
+        response = run.begun(tensor)
+        response.inert = True
+        return response
+
+    return mapped(values, wrapped)
 
 
 class _Edge(torch.autograd.Function):
@@ -168,11 +261,11 @@ class _Edge(torch.autograd.Function):
 
 
 def _constant(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of an operation without a path: a shape, an attribute, or, where values are compared, inert values."""
     if func in COMPARISONS:
-        for response in responses_in((args, kwargs)):
-            measured(response)
-        values = func(*args, **kwargs)
-        return values.as_subclass(Mask) if isinstance(values, Tensor) and func not in CHECKS else values
+        responses = responses_in((args, kwargs))
+        values = func(*mapped(args, measured), **mapped(kwargs, measured))
+        return mapped(values, responses[0].run.begun)
     getter = getattr(func, "__name__", "") == "__get__"
     if func in CONSTANTS or getter:
         values = func(*args, **kwargs)
@@ -184,6 +277,14 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
     )
 
 
+def _unmoved(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of an operation that no small change of a response changes."""
+    values = func(*args, **kwargs)
+    if isinstance(values, Tensor) and not values.is_floating_point():
+        return responses_in((args, kwargs))[0].run.begun(values)
+    return values
+
+
 def measured(response: Tensor) -> Tensor:
     """The real values of a response or a constant; raises Unmeasured if its pass does not compute them."""
     if isinstance(response, Response) and not response.run.measuring:
@@ -192,17 +293,21 @@ def measured(response: Tensor) -> Tensor:
 
 
 def _shaped(func: Any, args: Any, kwargs: Any) -> Tensor:
-    """Zeros of the shape that a layer would compute."""
+    """Zeros of the shape that a layer would compute; under autocast, which changes their precision, it is computed."""
+    if torch.is_autocast_enabled(args[0].device.type):
+        return func(*args, **kwargs)  # type: ignore[no-any-return]
     shape = func(*mapped(args, lambda t: t.as_subclass(Tensor).to("meta")), **mapped(kwargs, lambda t: t.to("meta")))
     return torch.zeros_like(shape, device=args[0].device)
 
 
 def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Response]) -> Any:
-    """The outputs as responses; integers and booleans, such as indices of maxima, as masks."""
+    """The outputs as responses; integers and booleans, such as indices of maxima, are inert."""
     outputs = [values] if isinstance(values, Tensor) else list(values)
     floating = [output for output in outputs if output.is_floating_point()]
     if len(floating) < len(outputs):
         measured(sources[0])
+    for source in sources:
+        source.run.readers[source.signal] += 1
     growth, level = grown([source.signal for source in sources], gain)
     shifts = [source.signal.level - level for source in sources]
     with torch.enable_grad():
@@ -215,41 +320,46 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
             shared = (s for s in sources if s.untyped_storage().data_ptr() == output.untyped_storage().data_ptr())
             outputs[index] = Response.of(output, signal, sources[0].run, next(shared, None))
         else:
-            outputs[index] = output.as_subclass(Mask)
+            outputs[index] = sources[0].run.begun(output)
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 
-def _refuse_hidden_writes(func: Any, args: Any, kwargs: Any) -> None:
+def _refuse_hidden_writes(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> None:
     """Refuse writes that would be visible elsewhere: unlike values, paths do not share memory."""
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
-    augmented = name.startswith("__i") and name not in ("__iter__", "__invert__")
-    if not (name == "__setitem__" or augmented or (name.endswith("_") and not name.endswith("__"))):
-        return
-    target = args[0]
-    if not isinstance(target, Response):
-        if augmented and _alone_in_memory(target):  # the name is bound to the result
-            return
-        raise UserError(f"NISP has no rule for {name}, which writes a response into a constant tensor")
-    _refuse_shared(func, target, alone=len(responses_in((args, kwargs))) == 1)
+    if isinstance(target, Response):
+        _refuse_shared(func, target, sources)
 
 
-def _refuse_shared(func: Any, target: Response, alone: bool) -> None:
-    """Refuse to write into memory that other responses share, unless their scores stay right."""
+def _refuse_shared(func: Any, target: Response, sources: int) -> None:
+    """Refuse to write into memory that other responses share, unless the scores of all of them stay right."""
     others = (reference() for reference in target.sharing)
-    if not (alone and _is_identity(func)) and any(other is not None and other is not target for other in others):
+    if not (sources == 1 and _is_identity(func)) and any(o is not None and o is not target for o in others):
         raise UserError(f"NISP has no rule for {func.__name__} on part of a response that is still in use")
-
-
-def _alone_in_memory(tensor: Tensor) -> bool:
-    storage = tensor.untyped_storage()
-    return torch._C._storage_Use_Count(storage._cdata) <= 2  # the tensor, and the line above
 
 
 def _version(tensor: Tensor) -> int:
     """Counts the writes into a tensor."""
     return 0 if tensor.is_inference() else tensor._version
+
+
+def _begin(func: Any, target: Tensor, run: Pass) -> None:
+    """Make the constant ``target``, into which a response is written, a response that depends on nothing before."""
+    if isinstance(target, Response):
+        target.inert = False
+        return
+    if not (is_own(target) and target.is_floating_point()):
+        raise UserError(
+            f"NISP has no rule for {getattr(func, '__name__', func)}, which writes a response into a constant tensor "
+            "that is a parameter or shares its memory"
+        )
+    begun = run.begun(target)
+    target.__class__ = Response
+    target.__dict__.update(begun.__dict__)
+    target.sharing = [weakref.ref(target)]  # type: ignore[attr-defined]
+    run.made.append(target.sharing[0])  # type: ignore[attr-defined]
 
 
 def _is_identity(func: Any) -> bool:

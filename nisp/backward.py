@@ -7,9 +7,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from nisp.classifiers import classifiers_of
 from nisp.errors import UserError
-from nisp.network import Trace, classifiers_of, traced
+from nisp.network import Trace, traced
 from nisp.pruning.contract import channel_axis
+from nisp.pruning.inputs import Inputs
+from nisp.pruning.wrappers import unwrapped
 from nisp.signals import Signal, undivided
 
 Hears = Callable[[int, float, Tensor], Tensor | None]
@@ -31,11 +34,12 @@ class BackwardPass:
     classifiers: tuple[str, ...]
 
     @staticmethod
-    def of(model: nn.Module, example: Tensor, classifier: str | Sequence[str] | None = None) -> "BackwardPass":
-        """Run ``model`` on ``example``, shape (n, ...); None finds the classifier.
+    def of(model: nn.Module, example: Inputs, classifier: str | Sequence[str] | None = None) -> "BackwardPass":
+        """Run ``model`` on ``example``, inputs of shape (n, ...); None finds the classifier.
 
         UserError if an operation has no rule, or if a classifier is not a layer that runs.
         """
+        model = unwrapped(model)
         trace = traced(model, example)
         names = classifiers_of(trace) if classifier is None else classifier
         names = (names,) if isinstance(names, str) else tuple(names)
@@ -47,11 +51,12 @@ class BackwardPass:
     @property
     def level(self) -> int:
         """The power of two that gradients are relative to (nisp.signals)."""
-        return max(final.level for final in self._finals)
+        return max(final.level for reads in self._finals for final in reads)
 
     @property
-    def _finals(self) -> list[Signal]:
-        return [self.trace.runs[name][-1].read for name in self.classifiers]
+    def _finals(self) -> list[list[Signal]]:
+        """Per classifier, what it reads in each of its calls."""
+        return [[run.read for run in self.trace.runs[name]] for name in self.classifiers]
 
     def listen(self, signals: Sequence[Signal], hears: Hears) -> None:
         """Call ``hears`` when the score of one of ``signals`` arrives; their factors share one power of two."""
@@ -63,17 +68,21 @@ class BackwardPass:
 
         UserError unless there is one score per final response.
         """
-        finals, axes = self._finals, [channel_axis(self.model.get_submodule(name)) for name in self.classifiers]
-        sizes = [final.path.shape[axis] for final, axis in zip(finals, axes, strict=True)]
+        axes = [channel_axis(self.model.get_submodule(name)) for name in self.classifiers]
+        sizes = [reads[0].path.shape[axis] for reads, axis in zip(self._finals, axes, strict=True)]
         if frl_scores.shape != (sum(sizes),):
-            raise UserError(f"{len(frl_scores)} scores were given for {sum(sizes)} final responses")
-        starts = []
-        for final, axis, part in zip(finals, axes, frl_scores.detach().to(finals[0].path).split(sizes), strict=True):
-            start = part * (2.0 ** (final.level - self.level) / len(final.path))
-            if axis == 1:
-                start = start.reshape(-1, *[1] * (final.path.dim() - 2))
-            starts.append(start.expand(final.path.shape))
-        torch.autograd.grad([final.path for final in finals], self.trace.source.path, starts, allow_unused=True)
+            raise UserError(f"{frl_scores.numel()} scores were given for {sum(sizes)} final responses")
+        finals, starts = [], []
+        parts = frl_scores.detach().double().split(sizes)
+        for reads, axis, part in zip(self._finals, axes, parts, strict=True):
+            for final in reads:
+                start = part.to(final.path.device) * (2.0 ** (final.level - self.level) / len(final.path))
+                if axis == 1:
+                    start = start.reshape(-1, *[1] * (final.path.dim() - 2))
+                finals.append(final.path)
+                starts.append(start.expand(final.path.shape))
+        with torch.inference_mode(False):
+            torch.autograd.grad(finals, self.trace.source.path, starts, allow_unused=True)
 
 
 def per_output(score: Tensor, axis: int) -> Tensor:

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
-from nisp.absolute import Pass, Response, Unmeasured, hollow, responses_in
-from nisp.errors import UserError
-from nisp.pruning.contract import channel_axis, evaluating
+from nisp.absolute import Pass, Response, Unmeasured
+from nisp.errors import UserError, first_line
+from nisp.pruning.dispatch import Dispatched
+from nisp.pruning.inputs import Inputs, called, checked_inputs, each_tensor, in_precision, precision_of
+from nisp.pruning.outputs import tensors_in
+from nisp.pruning.undisturbed import undisturbed
+from nisp.pruning.wrappers import unwrapped
 from nisp.signals import Signal
 
 LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
@@ -19,7 +23,10 @@ LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One call of a layer: the signals that it read, made and wrote; ``wrote`` is behind its batch norm, if any."""
+    """One call of a layer: the signals that it read, made and wrote.
+
+    ``wrote`` is behind the batch norm that alone reads what the layer made, if there is one; else it is that itself.
+    """
 
     read: Signal
     made: Signal
@@ -28,108 +35,92 @@ class LayerCall:
 
 @dataclass(frozen=True)
 class Trace:
-    """One forward pass: its input, the calls of each layer, in running order, and the outputs that depend on it."""
+    """One forward pass: the calls of each layer, in running order, and the outputs that depend on the input.
+
+    source   what all inputs depend on, where the backward pass ends
+    unnamed  what functions made whose weights belong to no layer
+    frozen   the layers whose weights take no gradient
+    """
 
     source: Signal
     runs: dict[str, list[LayerCall]]
     outputs: list[Signal]
+    unnamed: list[Signal]
+    frozen: frozenset[str]
 
 
-def traced(model: nn.Module, example: Tensor) -> Trace:
-    """Run ``model`` in eval mode on ``example`` of shape (n, ...); the model is not changed.
+def traced(model: nn.Module, example: Inputs) -> Trace:
+    """Run ``model`` in eval mode on ``example``, inputs of shape (n, ...); the model is not changed.
 
     A layer is a convolution or linear module. It is recognised by its weight, even where another module uses that, or,
-    where it computes its weight, by having just run. UserError if an operation has no rule, or if the example is not a
-    floating-point tensor.
+    where it computes its weight, by having just run. UserError if an operation has no rule, or if the network does not
+    run on the example.
     """
-    if not (isinstance(example, Tensor) and example.is_floating_point()):
-        raise UserError("NISP needs one floating-point tensor as the network's example input")
+    model, example = unwrapped(model), in_precision(checked_inputs(example), precision_of(model))
     for measuring in (False, True):
         with contextlib.suppress(Unmeasured):
             return _passed(model, example, measuring)
     raise AssertionError("a measuring pass has all values")
 
 
-def _passed(model: nn.Module, example: Tensor, measuring: bool) -> Trace:
-    source = Signal(hollow(example).detach().requires_grad_())
-    precision = next((p.dtype for p in model.parameters() if p.is_floating_point()), example.dtype)
-    run = Pass(measuring)
+def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
+    run = Pass(measuring or _is_listened_to(model))
     computed: dict[Signal, str] = {}
-    behind: dict[Signal, Signal] = {}
-    with torch.no_grad(), evaluating(model), _listening(model, computed, behind):
-        outputs = model(Response.of(example.detach().to(precision), source, run))
+    with torch.inference_mode(False), torch.no_grad(), undisturbed(model):
+        inputs = each_tensor(example, lambda tensor: run.begun(_usable(tensor)))
+        try:
+            with _listening(model, computed, run.behind), Dispatched(Response):
+                outputs = called(model, inputs)
+        except (UserError, Unmeasured):
+            raise
+        except Exception as error:
+            raise _explained(model, example, error) from error
+        finally:
+            signals = {id(response): response.signal for response in map(_alive, run.made) if response is not None}
+            run.ended()
+    made = [signals[id(tensor)] for tensor in tensors_in(outputs) if id(tensor) in signals]
     names = {id(m.weight): name for name, m in model.named_modules() if isinstance(m, LAYERS)}
     runs: dict[str, list[LayerCall]] = {}
+    unnamed = list(run.products)
     for weighing in run.weighings:
         name = names.get(id(weighing.weight)) or computed.get(weighing.made)
-        if name is not None:
-            wrote = behind.get(weighing.made, weighing.made)
-            runs.setdefault(name, []).append(LayerCall(weighing.read, weighing.made, wrote))
-    return Trace(source, runs, [response.signal for response in responses_in(outputs)])
-
-
-def final_layers(model: nn.Module, example: Tensor) -> dict[str, int]:
-    """Name of the classifier -> number of its inputs, the final responses; one entry per head of the network.
-
-    Heads that read the same responses count once. UserError as for `nisp.scores`.
-
-    >>> import torch, nisp
-    >>> from torch import nn
-    >>> model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
-    >>> nisp.final_layers(model, torch.zeros(1, 3, 8, 8))
-    {'3': 144}
-    """
-    trace = traced(model, example)
-    return {
-        name: trace.runs[name][-1].read.path.shape[channel_axis(model.get_submodule(name))]
-        for name in classifiers_of(trace)
-    }
-
-
-def classifiers_of(trace: Trace) -> tuple[str, ...]:
-    """The layers whose outputs reach the network's output through no other layer, one per tensor that they read.
-
-    UserError if there is none, or if one of them feeds another, as in a network that ends without a classifier.
-    """
-    makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
-    found, seen = set(), set()
-    waiting = [output.path.grad_fn for output in trace.outputs]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node in makers:
-            found.add(makers[node])
+        if name is None:
+            unnamed.append(weighing.made)
         else:
-            waiting += [before for before, _ in node.next_functions]
-    reads = {trace.runs[name][-1].read.path: name for name in reversed(trace.runs) if name in found}
-    ordered = tuple(reversed(reads.values()))
-    for name in ordered:
-        others = {trace.runs[other][-1].made.path.grad_fn for other in ordered if other != name}
-        if _reaches(trace.runs[name][-1].read.path.grad_fn, others):
-            raise UserError(f"the network's output comes from {len(ordered)} layers, among them {name}, not from one")
-    if not ordered:
-        raise UserError("the network's output comes from no convolution or linear layer")
-    return ordered
+            followed = run.readers[weighing.made] == 1 and weighing.made not in made
+            wrote = run.behind.get(weighing.made, weighing.made) if followed else weighing.made
+            runs.setdefault(name, []).append(LayerCall(weighing.read, weighing.made, wrote))
+    frozen = (name for name in runs if not any(p.requires_grad for p in model.get_submodule(name).parameters()))
+    return Trace(run.source, runs, made, unnamed, frozenset(frozen))
 
 
-def _reaches(node: Any, targets: set[Any]) -> bool:
-    """Whether ``node`` is, or depends on, any of ``targets``."""
-    seen, waiting = set(), [node]
-    while waiting:
-        node = waiting.pop()
-        if node in targets:
-            return True
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [before for before, _ in node.next_functions]
-    return False
+def _usable(tensor: Tensor) -> Tensor:
+    """Tensors made in inference mode cannot take part in a backward pass; their copies can."""
+    return tensor.detach().clone() if tensor.is_inference() else tensor.detach()
+
+
+def _alive(reference: Callable[[], Response | None]) -> Response | None:
+    response = reference()
+    return None if response is None or response.inert else response
+
+
+def _is_listened_to(model: nn.Module) -> bool:
+    """Whether hooks may keep activations, which must then have their real values."""
+    return any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def _explained(model: nn.Module, example: Inputs, error: Exception) -> UserError:
+    """Why a network could not be followed: it does not run at all, or it does something that no rule foresees."""
+    try:
+        called(model, example)
+    except Exception as plain:
+        return UserError(f"{type(model).__name__} does not run on the example: {first_line(plain)}")
+    return UserError(f"NISP cannot follow {type(model).__name__}: {type(error).__name__}: {first_line(error)}")
 
 
 @contextlib.contextmanager
 def _listening(model: nn.Module, computed: dict[Signal, str], behind: dict[Signal, Signal]) -> Iterator[None]:
-    """While open, a forward pass records the layer that computed a signal, and batch norms' input -> output."""
+    """While open, a forward pass records the layer that computed a signal, and frozen batch norms' input -> output."""
 
     def layer_ran(name: str) -> Callable[..., None]:
         def note(module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
@@ -139,14 +130,14 @@ def _listening(model: nn.Module, computed: dict[Signal, str], behind: dict[Signa
         return note
 
     def norm_ran(module: nn.Module, inputs: Sequence[Any], output: Any) -> None:
-        if isinstance(inputs[0], Response) and isinstance(output, Response):
-            behind[inputs[0].signal] = output.signal
+        if inputs and isinstance(inputs[0], Response) and isinstance(output, Response):
+            behind.setdefault(inputs[0].signal, output.signal)
 
     handles = []
     for name, module in model.named_modules():
         if isinstance(module, LAYERS):
             handles.append(module.register_forward_hook(layer_ran(name)))
-        elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+        elif all(isinstance(getattr(module, name, None), Tensor) for name in ("running_mean", "running_var")):
             handles.append(module.register_forward_hook(norm_ran))
     try:
         yield

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 
 from nisp.backward import BackwardPass, checked, per_output
 from nisp.pruning.contract import Group, Producer, Scores, channel_axis
+from nisp.pruning.inputs import Inputs, checked_inputs, part
 from nisp.pruning.selection import kept_channels
 
 
 def propagate(
     model: nn.Module,
-    example: Tensor,
+    example: Inputs,
     classifier: str | Sequence[str],
     frl_scores: Tensor,
     groups: Sequence[Group],
@@ -37,7 +38,7 @@ def propagate(
 
     UserError if an operation has no rule, or if the scores are not one per final response.
     """
-    backward = BackwardPass.of(model, example[:1], classifier)
+    backward = BackwardPass.of(model, part(checked_inputs(example), 0, 1), classifier)
     scores: Scores = {}
     for group in groups:
         _listen(group, backward, scores, keep[group.name] if keep is not None else None)

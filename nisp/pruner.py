@@ -8,19 +8,19 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nisp.classifiers import final_layers
 from nisp.errors import UserError
-from nisp.network import final_layers
 from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
-from nisp.pruning.contract import Problem, Scores, evaluating
+from nisp.pruning.contract import Problem, Scores
 from nisp.pruning.counting import macs, params
+from nisp.pruning.inputs import Inputs, checked_inputs, in_precision, part, precision_of
 from nisp.pruning.selection import channels_left, factors_by_layer, keep_plan, select
-from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
+from nisp.pruning.surgery import Anatomy, anatomy, removal, remove_channels
+from nisp.pruning.undisturbed import undisturbed
+from nisp.pruning.wrappers import unwrapped
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
-
-TOLERANCE = 1e-9
-"""Largest accepted removal error: float64 rounding, with room for the deepest networks."""
 
 Scorer = Callable[[Problem], Scores]
 
@@ -30,8 +30,8 @@ class Pruned:
     """A pruned network, in eval mode, and what was done to it.
 
     kept           group name -> indices of the kept channels
-    removal_error  largest difference from the outputs of the original with the removed channels masked, in float64,
-                   relative to the largest output; about 1e-15
+    removal_error  largest difference from the outputs of the original with the removed channels masked, relative to
+                   the largest output; about 1e-15, as it is measured in float64 wherever the network runs in that
     macs, params   multiply-accumulates per input, and number of parameters; ``_before``: of the original
     """
 
@@ -46,7 +46,7 @@ class Pruned:
 
 def prune(
     model: nn.Module,
-    images: Tensor,
+    images: Inputs,
     ratio: float | Mapping[str, float] = 0.5,
     *,
     scores: Scorer | Mapping[str, Tensor] | None = None,
@@ -54,12 +54,12 @@ def prune(
     budget: Literal["channels", "macs"] = "channels",
     classifier: str | None = None,
     seed: int = 0,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> Pruned:
     """Return a smaller copy of ``model``; the model itself is not changed.
 
     images      calibration images, shape (n, ...); NISP needs n >= 2, and a few hundred are better. The network runs on
-                them in eval mode
+                them in eval mode. A tuple of tensors for a network of several arguments, a dictionary for named ones
     ratio       share of its channels that every layer loses; or layer-name pattern -> share. Patterns are those of a
                 shell, but * also matches dots; a later pattern overrides an earlier one; unmatched layers stay whole
     scores      None for NISP; or a criterion, that is a function of the problem (`nisp.pruning.Problem`); or group
@@ -69,9 +69,11 @@ def prune(
                 multiply-accumulates, and every layer loses the same share of its channels
     classifier  name of the layer whose inputs are the final responses; None finds it
     seed        for random draws of the criterion
-    tolerance   largest accepted removal error
+    tolerance   largest accepted removal error; None: what the precision explains in which the network runs, 1.5e-8
+                where that is float64 throughout
 
-    The pruned network has been run: its outputs are those of the original with the removed channels masked.
+    A network behind a wrapper, such as ``torch.compile`` or DistributedDataParallel, is pruned without it. The pruned
+    network has been run: its outputs are those of the original with the removed channels masked.
 
     UserError if the network cannot be pruned or scored, if a pattern matches no layer, if scores are missing, not
     finite or not one per channel, if a budget cannot be met, or if the removal error exceeds the tolerance.
@@ -87,22 +89,24 @@ def prune(
     >>> nisp.prune(model, torch.randn(1, 3, 8, 8), ratio={"0": 0.25}, scores=magnitude).kept["0"].tolist()
     [0, 1, 2, 3, 5, 6]
     """
-    example = images[:1]
+    model = unwrapped(model)
+    images = in_precision(checked_inputs(images, "the images"), precision_of(model))
+    example = part(images, 0, 1)
     structure = anatomy(model, example)
     keep = _channels_to_keep(model, structure, ratio, budget)
-    with evaluating(model):
+    with torch.inference_mode(False), undisturbed(model):
         found = _scored(model, structure, keep, images, labels, scores, classifier, seed)
     kept = select(_checked(found, structure, keep), keep)
     small = remove_channels(model, structure, kept).eval()
-    error = removal_error(model, small, structure, kept, example)
-    if not error <= tolerance:
+    done = removal(model, small, structure, kept, example)
+    limit = done.tolerance if tolerance is None else tolerance
+    if not done.error <= limit:
         raise UserError(
             f"{type(model).__name__} cannot be pruned exactly: removing the channels changes its outputs by "
-            f"{error:.2g} of the largest, compared with masking them (tolerance {tolerance:g})"
+            f"{done.error:.2g} of the largest, compared with masking them (tolerance {limit:.2g})"
         )
-    return Pruned(
-        small, kept, error, macs(small, example), macs(model, example), params(small), params(model)
-    )  # fmt: skip
+    counts = macs(small, example), macs(model, example)
+    return Pruned(small, kept, done.error, *counts, params(small), params(model))
 
 
 def _channels_to_keep(
@@ -128,7 +132,7 @@ def _scored(
     model: nn.Module,
     structure: Anatomy,
     keep: Mapping[str, int],
-    images: Tensor,
+    images: Inputs,
     labels: Tensor | None,
     scores: Scorer | Mapping[str, Tensor] | None,
     classifier: str | None,
@@ -137,7 +141,7 @@ def _scored(
     """Group name -> scores, not yet checked."""
     if isinstance(scores, Mapping):
         return scores
-    classifiers = tuple(final_layers(model, images[:1])) if classifier is None else (classifier,)
+    classifiers = tuple(final_layers(model, part(images, 0, 1))) if classifier is None else (classifier,)
     if scores is None:
         frl_scores = inf_fs(final_responses(model, images, classifiers))
         return propagate(model, images, classifiers, frl_scores, structure.groups, keep)

@@ -2,30 +2,35 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.contract import channel_axis
+from nisp.pruning.inputs import Inputs, batches, called, checked_inputs
+from nisp.pruning.wrappers import unwrapped
 
 BATCH = 256
 
 
 @torch.no_grad()
-def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence[str], batch: int = BATCH) -> Tensor:
+def final_responses(model: nn.Module, images: Inputs, classifier: str | Sequence[str], batch: int = BATCH) -> Tensor:
     """Inputs of the layer called ``classifier``, averaged over positions if there are any, shape (n, features).
 
-    The features of several layers follow one another. The model runs in its current mode.
+    The features of several layers follow one another. Those of a layer that runs several times, such as a head that is
+    shared by several resolutions, are averaged over its calls. The model runs in its current mode.
 
-    UserError if there is no such layer.
+    UserError if there is no such layer, or if it does not run.
     """
-    read: dict[str, Tensor] = {}
+    model = unwrapped(model)
+    read: dict[str, list[Tensor]] = {}
 
     def keep(name: str, axis: int) -> Callable[..., None]:
-        def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            features = inputs[0].movedim(axis, 1)
-            read[name] = features.flatten(2).mean(2) if features.dim() > 2 else features.clone()
+        def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            features = (inputs[0] if inputs else named["input"]).movedim(axis, 1)
+            read[name].append(features.flatten(2).mean(2) if features.dim() > 2 else features.clone())
 
         return note
 
@@ -37,9 +42,16 @@ def final_responses(model: nn.Module, images: Tensor, classifier: str | Sequence
     parts = []
     with contextlib.ExitStack() as stack:
         for name in names:
-            layer = layers[name]
-            stack.enter_context(layer.register_forward_pre_hook(keep(name, channel_axis(layer))))
-        for some in images.split(batch):
-            model(some)
-            parts.append(torch.cat([read[name] for name in names], 1))
+            hook = keep(name, channel_axis(layers[name]))
+            stack.enter_context(layers[name].register_forward_pre_hook(hook, with_kwargs=True))
+        for some in batches(checked_inputs(images, "the calibration images"), batch):
+            read = {name: [] for name in names}
+            called(model, some)
+            parts.append(torch.cat([_mean_of_calls(model, name, read[name]) for name in names], 1))
     return torch.cat(parts)
+
+
+def _mean_of_calls(model: nn.Module, name: str, calls: list[Tensor]) -> Tensor:
+    if not calls:
+        raise UserError(f"'{name}' is not called when {type(model).__name__} runs")
+    return calls[0] if len(calls) == 1 else torch.stack(calls).mean(0)

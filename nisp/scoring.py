@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 
 from nisp.backward import BackwardPass, checked, per_output
 from nisp.errors import UserError
-from nisp.pruning.contract import channel_axis, evaluating
+from nisp.pruning.contract import channel_axis
+from nisp.pruning.inputs import Inputs
+from nisp.pruning.undisturbed import undisturbed
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
 
@@ -16,10 +19,10 @@ BATCH = 32
 
 def scores(
     model: nn.Module,
-    example_input: Tensor,
+    example_input: Inputs,
     *,
     frl_scores: Tensor | None = None,
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     classifier: str | Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
     """NISP score of every output channel of every convolution and linear layer: layer name -> (channels,), float64.
@@ -54,8 +57,8 @@ def scores(
         raise UserError("give either frl_scores, or calibration images to compute them from")
     backward = BackwardPass.of(model, example_input, classifier)
     if calibration is not None:
-        with evaluating(model):
-            frl_scores = inf_fs(final_responses(model, calibration, backward.classifiers, BATCH))
+        with torch.inference_mode(False), undisturbed(backward.model):
+            frl_scores = inf_fs(final_responses(backward.model, calibration, backward.classifiers, BATCH))
     assert frl_scores is not None
     found: dict[str, Tensor] = {}
 
@@ -64,7 +67,7 @@ def scores(
         found[name] = found[name] + sums if name in found else sums
 
     for name, runs in backward.trace.runs.items():
-        axis = channel_axis(model.get_submodule(name))
+        axis = channel_axis(backward.model.get_submodule(name))
         backward.listen([run.wrote for run in runs], partial(hears, name, axis))
     backward.run(frl_scores)
     return checked({name: found[name] for name in backward.trace.runs if name in found})

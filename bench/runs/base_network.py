@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from bench.data import Dataset
 from bench.runs.size import Size, size_of
 from bench.training import evaluation
-from nisp.network import final_layers
+from nisp.classifiers import final_layers
 from nisp.pruning.surgery import Anatomy, anatomy
 
 Ranking = Callable[[Tensor], Tensor]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.counting import macs
+from nisp.pruning.inputs import Inputs
 from nisp.pruning.multiplications import multiplications
 from nisp.pruning.surgery import Anatomy, remove_channels
 
@@ -20,7 +21,7 @@ TOLERANCE = 0.005
 """Allowed difference from the requested MACs, as a share of the unpruned network's."""
 
 Keep = dict[str, int]
-Count = Callable[[nn.Module, Tensor], int]
+Count = Callable[[nn.Module, Inputs], int]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import evaluating
+from nisp.pruning.inputs import Inputs, called, part
 
 _Layer = nn.Conv2d | nn.Linear
 
 
 @torch.no_grad()
-def multiplications(model: nn.Module, example: Tensor) -> dict[str, int]:
+def multiplications(model: nn.Module, example: Inputs) -> dict[str, int]:
     """Layer name -> multiplications per image; ``example`` is one image, shape (1, ...).
 
     An output value of a convolution or linear layer takes one multiplication per weight of its output channel. A layer
@@ -31,7 +32,7 @@ def multiplications(model: nn.Module, example: Tensor) -> dict[str, int]:
     ]
     try:
         with evaluating(model):
-            model(example[:1])
+            called(model, part(example, 0, 1))
     finally:
         for handle in handles:
             handle.remove()

@@ -4,7 +4,6 @@ Following channel ids through the network finds what belongs to a channel (`nisp
 the channels; here every weight is cut once, in the order in which the pruned network reads it.
 """
 
-import copy
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,11 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.nn.utils.parametrize import is_parametrized
 
-from nisp.errors import UserError
+from nisp.errors import UserError, first_line
 from nisp.pruning.channels import ChannelPass, Unfit, follow
-from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
+from nisp.pruning.comparing import Difference, difference
+from nisp.pruning.contract import Consumer, Group, Producer, silence
+from nisp.pruning.copies import copied
+from nisp.pruning.inputs import Inputs, called, checked_inputs, in_precision, part, precision_of
+from nisp.pruning.undisturbed import undisturbed
+from nisp.pruning.wrappers import unwrapped
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Anatomy:
     groups: tuple[Group, ...]
     labels: Mapping[str, np.ndarray]
     channels: ChannelPass
-    example: Tensor
+    example: Inputs
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -39,25 +43,32 @@ class Anatomy:
         return {group.name: group.channels for group in self.groups}
 
 
-def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
+@torch.inference_mode(False)
+@torch.no_grad()
+def anatomy(model: nn.Module, example: Inputs) -> Anatomy:
     """Find the prunable groups of ``model``; ``example`` is one input, shape (1, ...). Network outputs stay whole.
 
-    UserError if no channel can be removed, or if the network cannot be followed.
+    UserError if no channel can be removed, or if the network cannot be followed, or does not run on the example.
     """
-    example = example[:1]
-    with evaluating(model):
+    model = unwrapped(model)
+    example = in_precision(part(checked_inputs(example), 0, 1), precision_of(model))
+    with undisturbed(model):
+        try:
+            called(model, example)
+        except Exception as error:
+            raise UserError(f"{type(model).__name__} does not run on the example: {first_line(error)}") from error
+    with undisturbed(model):
         try:
             channels = follow(model, example)
         except Unfit as error:
-            raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from None
+            raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from error
     places = _places(channels)
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for label, cuts in places.items():
         if any(dim == 0 for _, dim in cuts):
             alike[tuple((cut, len(indices)) for cut, indices in cuts.items())].append(label)
     if not alike:
-        reason, count = Counter(channels.reasons.values()).most_common(1)[0]
-        raise UserError(f"{type(model).__name__} has no channel that can be removed: each of {count} {reason}")
+        raise UserError(f"{type(model).__name__} has no channel that can be removed: {_why(model, channels)}")
     groups: list[Group] = []
     labels: dict[str, np.ndarray] = {}
     for members in alike.values():
@@ -65,6 +76,17 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
         groups.append(group)
         labels[group.name] = np.array(members)
     return Anatomy(tuple(groups), labels, channels, example)
+
+
+def _why(model: nn.Module, channels: ChannelPass) -> str:
+    """Why no channel can be removed: the most common reason, and what to do about weights that are computed."""
+    if not channels.reasons:
+        return "no convolution or linear layer of it reads what another one wrote"
+    reason, count = Counter(channels.reasons.values()).most_common(1)[0]
+    computed = [name for name, module in model.named_modules() if is_parametrized(module)]
+    advice = f"; the weights of '{computed[0]}' are computed: make them plain ones with " if computed else ""
+    how = "torch.nn.utils.parametrize.remove_parametrizations" if computed else ""
+    return f"each of {count} {reason}{advice}{how}"
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:
@@ -90,17 +112,20 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
     return Group(name, producers, consumers, len(members))
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
 def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
     """A copy of ``model`` with only the ``kept`` channels (group name -> indices) of each group.
 
     UserError if the network does not run with the pruned shapes.
     """
-    pruned = copy.deepcopy(model)
+    model = unwrapped(model)
+    pruned = copied(model)
     left = np.ones(len(structure.channels.movable), dtype=bool)
     for name, indices in kept.items():
         left[np.delete(structure.labels[name], indices.cpu().numpy())] = False
     channels = ChannelPass(pruned, structure.channels, left[structure.channels.labels])
-    with evaluating(pruned):
+    with undisturbed(pruned):
         try:
             channels.run(pruned, structure.example)
         except Unfit as error:
@@ -145,24 +170,22 @@ def _tell_size(module: nn.Module) -> None:
         module.num_parameters = len(module.weight)
 
 
-@torch.no_grad()
 def removal_error(
-    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Tensor
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
-    In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values. Of several
-    outputs, in tuples, lists or dictionaries, the largest counts.
+    In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values; in the
+    network's own precision if it does not run in float64. Of several outputs, the largest counts.
     """
-    masked = copy.deepcopy(model).double().eval()
+    return removal(model, pruned, structure, kept, images).error
+
+
+def removal(
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs
+) -> Difference:
+    """The removal error, and the largest one that the precision of the network explains."""
+    masked = copied(unwrapped(model))
     for group in structure.groups:
         silence(masked, group, kept[group.name])
-    whole, smaller = (tree_leaves(net(images.double())) for net in (masked, copy.deepcopy(pruned).double().eval()))
-    pairs = [(a, b) for a, b in zip(whole, smaller, strict=True) if isinstance(a, Tensor) and a.is_floating_point()]
-    difference, largest = (torch.stack(values).max() for values in _magnitudes(pairs))
-    return (difference / largest.clamp_min(1e-300)).item()
-
-
-def _magnitudes(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
-    """Of each pair of outputs, the largest difference and the largest value; not finite where an output is not."""
-    return [(b - a).abs().max() for a, b in pairs], [a.abs().max() for a, _ in pairs]
+    return difference(masked, unwrapped(pruned), checked_inputs(images, "the images"))

@@ -5,17 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import CHECKS, COMPARISONS, CONSTANTS, REFUSED
-from nisp.masks import BRANCHES, READS
+from nisp.absolute import BRANCHES, COMPARISONS, CONSTANTS, REFUSED
 from nisp.rules.names import in_place, spelled
 
 CONSTANTS.update(
     spelled(
         "size", "dim", "numel", "nelement", "stride", "ndimension", "element_size", "storage_offset", "get_device",
         "data_ptr", "is_floating_point", "is_complex", "is_signed", "is_contiguous", "is_conj", "is_neg",
-        "is_inference", "is_same_size", "is_shared", "is_pinned", "is_tensor", "zeros_like", "ones_like", "empty_like", "full_like",
-        "rand_like", "randn_like", "randint_like", "new_zeros", "new_ones", "new_empty", "new_full", "new_tensor",
-        "result_type", "can_cast", "__len__", "__hash__",
+        "is_inference", "is_same_size", "is_shared", "is_pinned", "is_tensor", "zeros_like", "ones_like",
+        "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros", "new_ones", "new_empty",
+        "new_full", "new_tensor", "result_type", "can_cast", "__len__", "__hash__",
     )
 )  # fmt: skip
 COMPARISONS.update(
@@ -27,8 +26,6 @@ COMPARISONS.update(
     )
 )  # fmt: skip
 
-CHECKS.update(spelled("isnan", "isinf", "isfinite", "isposinf", "isneginf", "__repr__"))
-
 STEPS = "it changes in steps, so no multiple of its input's change bounds its own"
 RECURRENT = "recurrent layers have none"
 SPECTRA = "Fourier transforms have none"
@@ -37,7 +34,7 @@ LOSSES = "it is a loss"
 RARE = "its bound is not known"
 
 
-READS.update(
+BRANCHES.update(
     spelled(
         "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__int__", "__float__", "__index__",
         "__complex__", "__contains__", "__array__", "__format__",
@@ -55,7 +52,6 @@ _refuse(
     STEPS, *spelled(*_steps, "int", "long", "short", "byte", "char", "bincount", "histc", "unique"), *in_place(*_steps),
     Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__,
 )  # fmt: skip
-_refuse(BRANCHES, *READS)
 _refuse(RECURRENT, *spelled("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell",
                             "rnn_relu_cell"))  # fmt: skip
 _refuse(

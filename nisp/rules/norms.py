@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, Adjoint, measured, rule
+from nisp.absolute import GAINS, NORMS, Adjoint, measured, rule
 from nisp.errors import UserError
 from nisp.rules.generic import lipschitz
 from nisp.rules.names import spelled
@@ -53,7 +53,7 @@ def _torch_batch_norm(
     momentum: float,
     eps: float,
     cudnn_enabled: bool,
-) -> Adjoint:
+) -> Adjoint | None:
     """The same function with its arguments in another order."""
     return _batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
@@ -97,6 +97,7 @@ def _torch_mean_gain(
     return _mean_gain(input, mean, running_var, weight, eps=eps)
 
 
+NORMS |= {F.batch_norm, torch.batch_norm}
 GAINS[F.batch_norm], GAINS[torch.batch_norm] = _mean_gain, _torch_mean_gain
 
 
@@ -148,7 +149,7 @@ def _instance_norm(
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
-) -> Adjoint:
+) -> Adjoint | None:
     if use_input_stats:
         return _group_norm(input, input.shape[1], weight, bias, eps)
     if running_var is None:
@@ -167,7 +168,7 @@ def _torch_instance_norm(
     momentum: float,
     eps: float,
     cudnn_enabled: bool,
-) -> Adjoint:
+) -> Adjoint | None:
     """The same function with its arguments in another order."""
     return _instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
@@ -184,7 +185,9 @@ def _normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, 
 
 
 @rule(F.local_response_norm)
-def _local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Adjoint:
+def _local_response_norm(
+    input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
+) -> Adjoint | None:
     """Identity: for k >= 1, dividing by (k + ...)^beta only shrinks; the neighbours in the divisor are ignored."""
     if k < 1:
         raise UserError(f"NISP has no rule for the operation local_response_norm with k={k}, below 1")

@@ -11,18 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import GAINS, Adjoint, Response, composed, rule
+from nisp.absolute import GAINS, PRODUCTS, Adjoint, Response, composed, rule
 from nisp.errors import UserError
 from nisp.rules.constants import STEPS
 from nisp.rules.generic import bilinear, pointwise
 from nisp.rules.names import spelled
 
-PRODUCTS = (
+MULTILINEAR = (
     "matmul", "bmm", "mm", "mv", "dot", "vdot", "vecdot", "inner", "outer", "ger", "kron", "tensordot", "einsum",
     "chain_matmul", "multi_dot",
 )  # fmt: skip
 
-for _function in (*spelled(*PRODUCTS), Tensor.__matmul__, Tensor.__rmatmul__):
+PRODUCTS.update((*spelled(*MULTILINEAR), Tensor.__matmul__, Tensor.__rmatmul__))
+for _function in PRODUCTS:
     rule(_function)(bilinear(_function))
 for _function in spelled("prod", "cumprod"):
     rule(_function)(bilinear(_function, elements=True))

@@ -14,7 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, WEIGHED, Adjoint, Response, Rule, composed, hollow, measured, responses_in, rule
+from nisp.absolute import (
+    GAINS,
+    PRODUCTS,
+    WEIGHED,
+    Adjoint,
+    Response,
+    Rule,
+    composed,
+    hollow,
+    measured,
+    responses_in,
+    rule,
+)
 from nisp.errors import UserError
 from nisp.rules.generic import bilinear
 
@@ -116,6 +128,9 @@ def _multiplied(func: Any, *arguments: Any) -> Adjoint:
     """A product of responses, among them the weight; of none, where only the bias is one."""
     found = bilinear(func)(*arguments) if responses_in(arguments) else None
     return found or (lambda score: [])
+
+
+PRODUCTS.add(F.bilinear)
 
 
 @rule(F.bilinear)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import nisp.rules  # noqa: F401  fills the tables
-from nisp.absolute import COMPARISONS, COMPOSED, CONSTANTS, REFUSED, RULES
+from nisp.absolute import BRANCHES, COMPARISONS, COMPOSED, CONSTANTS, REFUSED, RULES
 
 MET = {
     F: """
@@ -51,12 +51,12 @@ def functions():
 
 @pytest.mark.parametrize("function", functions())
 def test_a_function_that_networks_use_stands_in_exactly_one_table(function):
-    tables = (RULES, COMPOSED, CONSTANTS, COMPARISONS, REFUSED)
+    tables = (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES, REFUSED)
     assert sum(function in table for table in tables) == 1
 
 
 def test_no_function_stands_in_two_tables():
-    tables = [set(table) for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, REFUSED)]
+    tables = [set(table) for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES, REFUSED)]
     assert sum(map(len, tables)) == len(set.union(*tables))
 
 

@@ -70,8 +70,9 @@ def made(kind):
 def scores(model, wrap=lambda model: model):
     """By layer, and the same of the float64 network with equal weights."""
     example = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)).bfloat16()
-    exact = nisp.scores(copy.deepcopy(model).double(), example.double(), frl_scores=torch.arange(1.0, FEATURES[type(model)]))
-    found = nisp.scores(wrap(model), example.float(), frl_scores=torch.arange(1.0, FEATURES[type(model)]))
+    finals = torch.arange(1.0, FEATURES[type(model)])
+    exact = nisp.scores(copy.deepcopy(model).double(), example.double(), frl_scores=finals)
+    found = nisp.scores(wrap(model), example.float(), frl_scores=finals)
     return {name.removeprefix("body."): score for name, score in found.items()}, exact
 
 

@@ -1,15 +1,16 @@
 """Finding a network's channels: a first pass, then trial removals, fixing channels until the trials pass."""
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from nisp.pruning.channels.passes import ChannelPass, Unfit
+from nisp.pruning.inputs import Inputs
 
 SHARES = (0.5, 0.3)
 """Shares of the removable channels that the trials remove; all trials must pass."""
 
 
-def follow(model: nn.Module, example: Tensor) -> ChannelPass:
+def follow(model: nn.Module, example: Inputs) -> ChannelPass:
     """The first pass, in which all channels are fixed that a trial could not remove.
 
     ``model`` must be in eval mode; ``example`` is one input. Unfit if the network cannot be followed, or if a trial

@@ -12,6 +12,7 @@ without a rule costs prunable channels, never correctness.
 
 import contextlib
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,22 @@ from torch.overrides import resolve_name
 from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
+from nisp.errors import first_line
 from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
-from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
+from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, named, opaque
+from nisp.pruning.dispatch import Dispatched, public
+from nisp.pruning.inputs import Inputs, called, each_tensor
+from nisp.pruning.outputs import tensors_in
 
 FIXED = 0
 """The id of values that belong to no removable channel."""
 
 _SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
-FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AssertionError)
-"""Errors that a network may raise if shapes do not fit."""
+BRANCHES = set(named("__bool__ __int__ __float__ __index__ item tolist numpy __array__ equal allclose is_nonzero"))
+"""Operations that hand values to Python, where the network may branch on them; ids are no values."""
 
 
 class Unfit(Exception):
@@ -68,40 +73,69 @@ class ChannelPass:
         self.met: set[str] = set()
         self.operations: list[tuple[tuple[str, int] | None, np.ndarray]] = []
         self.trail: list[Any] = []
-        self.with_heads = False
+        self.dormant: set[str] = set()
+        self.made: list[weakref.ref[Tensor]] = []
         self.stuck = False
 
-    def run(self, model: nn.Module, example: Tensor) -> None:
+    def run(self, model: nn.Module, example: Inputs) -> None:
         """Send ids through ``model``, which must be in eval mode; its outputs become fixed.
 
-        If some layers do not run then (auxiliary heads), the model's own forward runs again in training mode.
+        If some layers do not run then (auxiliary heads), the modules that hold them run again in training mode.
         """
         self._forward(model, example)
-        if self.first is not None:
-            self.with_heads = self.first.with_heads
-        else:
-            self.with_heads = not self.names.weights() <= self.met
-        if self.with_heads:
-            model.training = True
-            try:
-                self._forward(model, example)
-            finally:
-                model.training = False
+        self.dormant = self.names.weights() - self.met if self.first is None else self.first.dormant
+        if self.dormant:
+            self._forward_in_training(model, example)
         if self.first is None:
             self._settle()
 
-    def _forward(self, model: nn.Module, example: Tensor) -> None:
+    def _forward_in_training(self, model: nn.Module, example: Inputs) -> None:
+        names = {".".join(name.split(".")[:end]) for name in self.dormant for end in range(name.count(".") + 1)}
+        holders = [model.get_submodule(name) for name in names]
+        for module in holders:
+            module.training = True
         try:
-            with torch.no_grad(), following(self):
-                outputs = model(fixed_ids(example.shape, example.device))
-        except FAILURES as error:
+            self._forward(model, example)
+        except Unfit as error:
+            if self.first is not None:
+                raise
+            layers = sorted(name.rpartition(".")[0] for name in self.dormant)
+            raise Unfit(
+                f"{', '.join(layers[:3])}{', ...' if len(layers) > 3 else ''} do not run in eval mode, and what they "
+                f"read in training mode is unknown, because that fails ({error}): remove them first"
+            ) from error
+        finally:
+            for module in holders:
+                module.training = False
+
+    def _forward(self, model: nn.Module, example: Inputs) -> None:
+        try:
+            with torch.no_grad(), following(self), Dispatched(Ids):
+                outputs = called(model, each_tensor(example, lambda t: fixed_ids(t.shape, t.device)))
+            found = [tensor for tensor in tensors_in(outputs) if isinstance(tensor, Ids)]
+            if not found:
+                raise Unfit("it returns nothing that depends on its input through operations that can be followed")
+            for ids in found:
+                self.fix(unique(ids.as_subclass(Tensor)), "is an output of the network")
+        except Unfit:
+            raise
+        except Exception as error:
             if self.first is not None:
                 with torch._C.DisableTorchFunctionSubclass(), contextlib.suppress(Unfit):
                     self._blame()
-            raise Unfit(f"{resolve_name(self.trail[-1])}: {error}" if self.trail else str(error)) from error
-        for leaf in tree_flatten(outputs)[0]:
-            if isinstance(leaf, Ids):
-                self.fix(unique(leaf.as_subclass(Tensor)), "is an output of the network")
+            raise Unfit(
+                f"{resolve_name(self.trail[-1])}: {first_line(error)}" if self.trail else first_line(error)
+            ) from error
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        """Turn the ids that the network keeps into plain tensors."""
+        for reference in self.made:
+            ids = reference()
+            if ids is not None:
+                ids.__class__ = Tensor
+        self.made.clear()
 
     def _settle(self) -> None:
         """Give tied ids the same label, and note which labels may be removed."""
@@ -111,6 +145,9 @@ class ChannelPass:
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
+        func = public(func, CHANNEL_RULES)
+        if func in BRANCHES:
+            raise Unfit(f"it branches on values of its activations ({resolve_name(func)})")
         body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
@@ -121,7 +158,9 @@ class ChannelPass:
             self.operations.append((site, np.concatenate(met)))
             self.met.update(name for leaf in leaves if (name := self.names.of(leaf)))
         self.trail.append(func)
-        return (body or opaque)(self, func, *args, **kwargs)
+        result = (body or opaque)(self, func, *args, **kwargs)
+        self.made += [weakref.ref(leaf) for leaf in [*leaves, *tree_flatten(result)[0]] if isinstance(leaf, Ids)]
+        return result
 
     def _blame(self) -> None:
         """Fix the channels at the operation that failed; if it reshapes or splits, at every call from that code line.

@@ -156,7 +156,7 @@ def test_the_plan_rounds_halves_up_or_everything_down_and_keeps_one(channels, ra
     assert keep_plan((Group("g", (), (), channels), Group("h", (), (), 1)), ratio) == {"g": nearest, "h": 1}
 
 
-def test_a_network_whose_shapes_depend_on_values_is_refused_in_one_sentence():
+def test_a_network_that_does_not_run_is_refused_in_one_sentence():
     class Counting(nn.Module):
         def __init__(self):
             super().__init__()
@@ -165,5 +165,5 @@ def test_a_network_whose_shapes_depend_on_values_is_refused_in_one_sentence():
         def forward(self, x):
             raise ValueError("no such image")
 
-    with pytest.raises(UserError, match=r"^Counting cannot be pruned: no such image$"):
+    with pytest.raises(UserError, match=r"^Counting does not run on the example: no such image$"):
         anatomy(Counting(), EXAMPLE)
