@@ -5,6 +5,7 @@ from nisp.rules import (
     attention,
     constants,
     curves,
+    dispatched,
     norms,
     pools,
     products,
@@ -15,6 +16,6 @@ from nisp.rules import (
 )
 
 __all__ = [
-    "activations", "attention", "constants", "curves", "norms", "pools", "products", "sampling", "shapes", "softmax",
-    "weights",
+    "activations", "attention", "constants", "curves", "dispatched", "norms", "pools", "products", "sampling", "shapes",
+    "softmax", "weights",
 ]  # fmt: skip

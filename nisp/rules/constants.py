@@ -61,6 +61,7 @@ _refuse(
 _refuse(
     RANDOM,
     *spelled("gumbel_softmax", "bernoulli", "multinomial", "normal", "poisson"),
+    *in_place("bernoulli", "normal", "uniform", "random", "exponential", "geometric", "cauchy", "log_normal"),
     *(f for d in (2, 3) for f in spelled(f"fractional_max_pool{d}d", f"fractional_max_pool{d}d_with_indices")),
 )
 _refuse(

@@ -1,6 +1,5 @@
 """The names under which torch offers one operation: ``torch.relu``, ``Tensor.relu``, ``F.relu``, ..."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -24,8 +23,9 @@ def in_place(*names: str) -> tuple[Any, ...]:
     return spelled(*(f"{name}_" for name in names))
 
 
-def _places(name: str) -> Iterator[Any]:
-    for place in (Tensor,) if name.startswith("__") else PLACES:
-        function = getattr(place, name, None)
-        if callable(function):
-            yield function
+def _places(name: str) -> list[Any]:
+    found = [getattr(place, name, None) for place in ((Tensor,) if name.startswith("__") else PLACES)]
+    functions = [function for function in found if callable(function)]
+    if not functions and not name.startswith("__") and hasattr(torch.ops.aten, name):
+        functions.append(getattr(torch.ops.aten, name))  # F.silu in place, for example, has no function of its own
+    return functions

@@ -29,6 +29,7 @@ from nisp.absolute import (
 )
 from nisp.errors import UserError
 from nisp.rules.generic import bilinear
+from nisp.rules.names import spelled
 
 
 def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -138,10 +139,10 @@ def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | Non
     return _with_bias(_multiplied(F.bilinear, input1, input2, weight), bias, -1)
 
 
-@composed(torch.convolution)
+@composed(*spelled("convolution", "_convolution"))
 def _any_convolution(
     input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
-    output_padding: Any, groups: int,
+    output_padding: Any, groups: int, *_: Any,
 ) -> Tensor:  # fmt: skip
     dimensions = weight.dim() - 2
     if transposed:
