@@ -31,8 +31,11 @@ from nisp.writes import is_own, target_of
 Adjoint = Callable[..., Sequence[Tensor | None]]
 """Scores of a function's outputs -> scores of the responses among its arguments, in order."""
 
-Rule = Callable[..., Adjoint]
-"""Takes a function's arguments before the function runs; must copy any values that it keeps."""
+Rule = Callable[..., Adjoint | None]
+"""Takes a function's arguments before the function runs; must copy any values that it keeps.
+
+None says that the result does not depend on the responses, or in steps only: of them, only the shape or type is used.
+"""
 
 RULES: dict[Any, Rule] = {}
 COMPOSED: dict[Any, Callable[..., Any]] = {}
@@ -47,9 +50,11 @@ WEIGHED: set[Any] = set()
 CONSTANTS: set[Any] = set()
 """Functions whose results do not depend on the values of the input: shapes, new tensors."""
 
-
 COMPARISONS: set[Any] = set()
 """Functions whose results depend on the values in steps only: masks, indices of maxima."""
+
+REFUSED: dict[Any, str] = {}
+"""Functions that can have no rule -> why; one that stands in no table is refused without a reason."""
 
 NORMS: set[Any] = set()
 """The batch norms, which run before any rule of theirs: first argument, the tensor that they normalise."""
@@ -190,7 +195,7 @@ class _Known:
     """All functions that a table holds."""
 
     def __contains__(self, func: Any) -> bool:
-        return any(func in table for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES))
+        return any(func in table for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES, REFUSED))
 
 
 _KNOWN = _Known()
@@ -199,11 +204,17 @@ _KNOWN = _Known()
 def _applied(func: Any, args: Any, kwargs: Any) -> Any:
     """The function's result, with the paths that its rule gives."""
     adjoint = RULES[func](*args, **kwargs)
+    if adjoint is None:
+        return _unmoved(func, args, kwargs)
     gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
     sources = responses_in((args, kwargs))
-    _refuse_hidden_writes(func, target_of(func, args), kwargs)
+    _refuse_hidden_writes(func, target_of(func, args), kwargs, len(sources))
+    versions = [_version(source) for source in sources]
     read, run = sources[0].signal, sources[0].run
     values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
+    for source, version in zip(sources, versions, strict=True):
+        if _version(source) != version:  # by an argument such as ``inplace``
+            _refuse_shared(func, source, len(sources))
     made = _carried(args[0] if values is None else values, adjoint, gain, sources)
     if func in WEIGHED:
         run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
@@ -262,7 +273,18 @@ def _constant(func: Any, args: Any, kwargs: Any) -> Any:
         values = func(*args, **kwargs)
         if not getter or not isinstance(values, Tensor):
             return values
-    raise UserError(f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__name__', func)}")
+    reason = f": {REFUSED[func]}" if func in REFUSED else ""
+    raise UserError(
+        f"NISP has no rule for the operation {resolve_name(func) or getattr(func, '__qualname__', func)}{reason}"
+    )
+
+
+def _unmoved(func: Any, args: Any, kwargs: Any) -> Any:
+    """The result of an operation that no small change of a response changes."""
+    values = func(*args, **kwargs)
+    if isinstance(values, Tensor) and not values.is_floating_point():
+        return responses_in((args, kwargs))[0].run.begun(values)
+    return values
 
 
 def measured(response: Tensor) -> Tensor:
@@ -304,15 +326,25 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 
-def _refuse_hidden_writes(func: Any, target: Tensor | None, kwargs: Any) -> None:
+def _refuse_hidden_writes(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> None:
     """Refuse writes that would be visible elsewhere: unlike values, paths do not share memory."""
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
     if isinstance(target, Response):
-        others = (reference() for reference in target.sharing)
-        if not _is_identity(func) and any(other is not None and other is not target for other in others):
-            raise UserError(f"NISP has no rule for {name} on part of a response that is still in use")
+        _refuse_shared(func, target, sources)
+
+
+def _refuse_shared(func: Any, target: Response, sources: int) -> None:
+    """Refuse to write into memory that other responses share, unless the scores of all of them stay right."""
+    others = (reference() for reference in target.sharing)
+    if not (sources == 1 and _is_identity(func)) and any(o is not None and o is not target for o in others):
+        raise UserError(f"NISP has no rule for {func.__name__} on part of a response that is still in use")
+
+
+def _version(tensor: Tensor) -> int:
+    """Counts the writes into a tensor."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _begin(func: Any, target: Tensor, run: Pass) -> None:

@@ -33,6 +33,8 @@ class Dispatched(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The result of an operation; within a rule of a pass, tensor subclasses are switched off."""
         kwargs = kwargs or {}
+        if func is torch.ops.aten._local_scalar_dense.default and not isinstance(args[0], Tensor):
+            return args[0]  # a number that TorchScript keeps as a tensor arrives here as a number
         if torch._C._is_torch_function_enabled() and any(isinstance(t, self.kind) for t in tree_leaves((args, kwargs))):
             try:
                 return self.kind.__torch_function__(func, types, args, kwargs)

@@ -1,5 +1,21 @@
 """The table of rules, by kind. Importing this package fills `nisp.absolute.RULES`."""
 
-from nisp.rules import activations, attention, norms, pools, products, shapes, weights
+from nisp.rules import (
+    activations,
+    attention,
+    constants,
+    curves,
+    dispatched,
+    norms,
+    pools,
+    products,
+    sampling,
+    shapes,
+    softmax,
+    weights,
+)
 
-__all__ = ["activations", "attention", "norms", "pools", "products", "shapes", "weights"]
+__all__ = [
+    "activations", "attention", "constants", "curves", "dispatched", "norms", "pools", "products", "sampling", "shapes",
+    "softmax", "weights",
+]  # fmt: skip

@@ -71,22 +71,47 @@ def _multi_head(
     average_attn_weights: bool = True,
     is_causal: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
-    """`torch.nn.MultiheadAttention` on tensors of shape (length, n, features)."""
-    if bias_k is not None or bias_v is not None or add_zero_attn or key_padding_mask is not None or query.dim() != 3:
-        raise UserError("NISP has no rule for multi-head attention with extra keys or padding masks")
+    """`torch.nn.MultiheadAttention` on tensors of shape (length, n, features), or (length, features)."""
+    if static_k is not None or static_v is not None:
+        raise UserError("NISP has no rule for multi-head attention with static keys or values")
+    single = query.dim() == 2
+    if single:
+        query, key, value = (x.unsqueeze(1) for x in (query, key, value))
+        key_padding_mask = key_padding_mask if key_padding_mask is None else key_padding_mask.unsqueeze(0)
     separate = (q_proj_weight, k_proj_weight, v_proj_weight)
     weights: Any = separate if in_proj_weight is None else in_proj_weight.chunk(3)
     biases = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
-    queries, keys, values = (
-        F.linear(x, w, b).unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3)
-        for x, w, b in zip((query, key, value), weights, biases, strict=True)
-    )
-    if attn_mask is not None:
-        # In this function's arguments, a Boolean mask is True for positions that do not take part.
-        attn_mask = ~attn_mask if attn_mask.dtype == torch.bool else attn_mask
-        attn_mask = attn_mask.unflatten(0, (-1, num_heads)) if attn_mask.dim() == 3 else attn_mask
-    shares = _weights(queries, keys, attn_mask)
+    parts = [F.linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True)]
+    mask = _additive(attn_mask, key_padding_mask, num_heads, query)
+    if bias_k is not None and bias_v is not None:
+        extra = [bias.expand(1, query.shape[1], -1) for bias in (bias_k, bias_v)]
+        parts = [parts[0], *(torch.cat([part, more]) for part, more in zip(parts[1:], extra, strict=True))]
+        mask = mask if mask is None else F.pad(mask, (0, 1))
+    if add_zero_attn:
+        parts = [parts[0], *(F.pad(part, (0, 0, 0, 0, 0, 1)) for part in parts[1:])]
+        mask = mask if mask is None else F.pad(mask, (0, 1))
+    queries, keys, values = (part.unflatten(-1, (num_heads, -1)).permute(1, 2, 0, 3) for part in parts)
+    shares = _weights(queries, keys, mask)
     output = F.linear((shares @ values).permute(2, 0, 1, 3).flatten(2), out_proj_weight, out_proj_bias)
-    if not need_weights:
-        return output, None
-    return output, shares.mean(1) if average_attn_weights else shares
+    shares = shares.mean(1) if average_attn_weights else shares
+    if single:
+        output, shares = output.squeeze(1), shares.squeeze(0)
+    return output, shares if need_weights else None
+
+
+def _additive(mask: Tensor | None, padding: Tensor | None, heads: int, like: Tensor) -> Tensor | None:
+    """Both masks in one, of shape (n or 1, heads or 1, queries or 1, keys): minus infinity where nothing is read.
+
+    In this function's arguments, a Boolean mask is True for positions that do not take part.
+    """
+    if mask is not None:
+        mask = mask.unflatten(0, (-1, heads)) if mask.dim() == 3 else mask[None, None]
+    if padding is not None:
+        padding = padding[:, None, None]
+    found = None
+    for part in (mask, padding):
+        if part is not None:
+            if part.dtype == torch.bool:
+                part = torch.zeros(part.shape, dtype=like.dtype, device=like.device).masked_fill(part, -math.inf)
+            found = part if found is None else found + part
+    return found

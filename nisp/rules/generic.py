@@ -24,22 +24,25 @@ def as_is(func: Callable[..., Any]) -> Rule:
         call = _emptied(args, {key: value for key, value in kwargs.items() if key != "dtype"})
 
         def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
-            return transpose(func, call, [shape.detach().requires_grad_() for shape in shapes], scores)
+            leaves = [shape.detach().requires_grad_() for shape in shapes]
+            return transpose(func, mapped(call, _double), leaves, scores)
 
         return adjoint
 
     return absolute
 
 
-def bilinear(func: Callable[..., Any]) -> Rule:
+def bilinear(func: Callable[..., Any], elements: bool = False) -> Rule:
     """A function that is linear in each of its tensors, like a product: each gets the others' measured magnitudes.
+
+    ``elements`` says that it also multiplies the elements of one tensor.
 
     |d(xy)| <= |y| |dx| + |x| |dy| at the responses to the example; of a constant, only the magnitude counts.
     """
 
     def absolute(*args: Any, **kwargs: Any) -> Adjoint:
         responses = responses_in((args, kwargs))
-        alone = len(responses) == 1
+        alone = len(responses) == 1 and not elements
         sizes = [hollow(response) if alone else measured(response).abs() for response in responses]
         call = _emptied(args, kwargs)
 
@@ -67,7 +70,7 @@ def pointwise(func: Callable[..., Any]) -> Rule:
 
         def adjoint(*scores: Tensor | None) -> Sequence[Tensor | None]:
             leaves = [copy.double().expand(shape).detach().requires_grad_() for copy in copies]
-            found = transpose(func, call, leaves, scores)
+            found = transpose(func, mapped(call, _double), leaves, scores)
             return [s if s is None else s.abs().sum_to_size(c.shape) for s, c in zip(found, copies, strict=True)]
 
         return adjoint
@@ -76,9 +79,11 @@ def pointwise(func: Callable[..., Any]) -> Rule:
 
 
 def lipschitz(constant: float) -> Rule:
-    """An elementwise function, |f(x) - f(y)| <= constant |x - y| everywhere; further arguments get no score."""
+    """An elementwise function, |f(x) - f(y)| <= constant |x - y| everywhere; only the shape of other tensors counts."""
 
-    def absolute(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint:
+    def absolute(input: Tensor, *args: Any, **kwargs: Any) -> Adjoint | None:
+        if not isinstance(input, Response):
+            return None
         others = [None] * len(responses_in((args, kwargs)))
         return lambda score: [score if constant == 1 else constant * score, *others]
 
@@ -86,20 +91,50 @@ def lipschitz(constant: float) -> Rule:
     return absolute
 
 
+def of_each(*args: Any, **kwargs: Any) -> Adjoint:
+    """An elementwise function of several tensors that changes by no more than the sum of their changes."""
+    shapes = [response.shape for response in responses_in((args, kwargs))]
+    return lambda score: [score if score.shape == shape else score.sum_to_size(shape) for shape in shapes]
+
+
+of_each.factor = 1  # type: ignore[attr-defined]
+
+
+def writing(func: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that writes into its tensor -> the same, written into a copy."""
+
+    def written(target: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        copy = target.clone()
+        func(copy, *args, **kwargs)
+        return copy
+
+    return written
+
+
 def transpose(
     func: Callable[..., Any], call: Any, leaves: Sequence[Tensor], scores: Sequence[Tensor | None]
 ) -> Sequence[Tensor | None]:
-    """The transposed Jacobian of a call, at ``leaves``, times the scores of its outputs."""
+    """The transposed Jacobian of a call, at ``leaves``, times the scores of its outputs.
+
+    Some leaves may reach none of the outputs that have a score: of several outputs, not all need be used.
+    """
     args, kwargs = _filled(call, leaves)
     with torch.enable_grad():
         values = func(*args, **kwargs)
     outputs = [values] if isinstance(values, Tensor) else [value for value in values if value.is_floating_point()]
-    used = [(output, score) for output, score in zip(outputs, scores, strict=True) if score is not None]
+    pairs = zip(outputs, scores, strict=True)
+    used = [(output, score) for output, score in pairs if score is not None and output.requires_grad]
+    if not used:
+        return [None] * len(leaves)
     return torch.autograd.grad([o for o, _ in used], leaves, [s for _, s in used], allow_unused=True)
 
 
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.detach().double() if tensor.is_floating_point() else tensor
+
+
 def _magnitude(tensor: Tensor) -> Tensor:
-    return tensor.detach().double().abs() if tensor.is_floating_point() else tensor
+    return tensor if tensor.dtype == torch.bool else _double(tensor).abs()
 
 
 def _emptied(args: Any, kwargs: Any) -> Any:

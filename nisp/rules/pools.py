@@ -6,12 +6,11 @@ Average pools are linear with non-negative coefficients, and run unchanged (`nis
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nisp.absolute import Adjoint, Rule, rule
-from nisp.errors import UserError
-from nisp.rules.generic import as_is
+from nisp.rules.generic import as_is, of_each
+from nisp.rules.names import in_place, spelled
 from nisp.rules.weights import _each, scattered
 
 
@@ -25,33 +24,38 @@ def _max_pool(dimensions: int) -> Rule:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Adjoint:
-        if return_indices:
-            raise UserError("NISP has no rule for a max pool with indices")
         kernel, margins, gaps = (_each(value, dimensions) for value in (kernel_size, padding, dilation))
         steps = _each(stride, dimensions) if stride else kernel
         shape = input.shape
-        return lambda score: [scattered(score, score.new_ones(1, *kernel), shape, steps, margins, gaps)]
+
+        def adjoint(score: Tensor) -> list[Tensor]:
+            maps = score.unflatten(0, (-1, score.shape[0])) if len(shape) == dimensions + 1 else score
+            sizes = (len(maps), *shape[-dimensions - 1 :])
+            return [scattered(maps, score.new_ones(1, *kernel), sizes, steps, margins, gaps).reshape(shape)]
+
+        return adjoint
 
     return absolute
 
 
-rule(F.max_pool1d, torch.max_pool1d)(_max_pool(1))
-rule(F.max_pool2d, torch.max_pool2d)(_max_pool(2))
-rule(F.max_pool3d, torch.max_pool3d)(_max_pool(3))
+def _adaptive_max_pool(dimensions: int) -> Rule:
+    def absolute(input: Tensor, output_size: Any, return_indices: bool = False) -> Adjoint:
+        sizes = input.shape[-dimensions:]
+
+        def adjoint(score: Tensor) -> list[Tensor]:
+            for axis, size in enumerate(sizes, -dimensions):
+                score = (score.movedim(axis, -1) @ _windows(size, score.shape[axis]).to(score)).movedim(-1, axis)
+            return [score]
+
+        return adjoint
+
+    return absolute
 
 
-@rule(F.adaptive_max_pool1d, F.adaptive_max_pool2d, torch.adaptive_max_pool1d)
-def _adaptive_max_pool(input: Tensor, output_size: Any, return_indices: bool = False) -> Adjoint:
-    if return_indices:
-        raise UserError("NISP has no rule for a max pool with indices")
-    sizes = input.shape[2:]
-
-    def adjoint(score: Tensor) -> list[Tensor]:
-        for axis, size in enumerate(sizes, 2):
-            score = (score.movedim(axis, -1) @ _windows(size, score.shape[axis]).to(score)).movedim(-1, axis)
-        return [score]
-
-    return adjoint
+for _d in (1, 2, 3):
+    # The places of maxima, where they are returned, count as a comparison.
+    rule(*spelled(f"max_pool{_d}d", f"max_pool{_d}d_with_indices"))(_max_pool(_d))
+    rule(*spelled(f"adaptive_max_pool{_d}d", f"adaptive_max_pool{_d}d_with_indices"))(_adaptive_max_pool(_d))
 
 
 def _windows(size: int, bins: int) -> Tensor:
@@ -62,13 +66,20 @@ def _windows(size: int, bins: int) -> Tensor:
     return matrix
 
 
-@rule(torch.amax, Tensor.amax)
-def _amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Adjoint:
+@rule(*spelled("amax", "amin"))
+def _amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Adjoint | None:
     return as_is(torch.sum)(input, None if dim == () else dim, keepdim)
 
 
-@rule(torch.max, Tensor.max)
-def _max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Adjoint:
-    if isinstance(dim, Tensor):
-        raise UserError("NISP has no rule for max of two responses: use torch.maximum")
+@rule(*spelled("max", "min"))
+def _max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Adjoint | None:
+    """The largest element, over a dimension, or of two tensors, element by element."""
+    second = dim if isinstance(dim, Tensor) else other
+    if second is not None:
+        return of_each(input, second)
     return as_is(torch.sum)(input, dim, keepdim)
+
+
+rule(*spelled("cummax", "cummin"))(as_is(torch.cumsum))
+rule(*spelled("maximum", "minimum", "fmax", "fmin", "clamp", "clip", "clamp_min", "clamp_max"))(of_each)
+rule(*in_place("clamp", "clip", "clamp_min", "clamp_max"))(of_each)

@@ -9,27 +9,33 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nisp.absolute import GAINS, PRODUCTS, Adjoint, Response, composed, rule
+from nisp.errors import UserError
+from nisp.rules.constants import STEPS
 from nisp.rules.generic import bilinear, pointwise
+from nisp.rules.names import spelled
 
-_matrix_products = (
-    torch.matmul, Tensor.matmul, Tensor.__matmul__, Tensor.__rmatmul__, torch.bmm, Tensor.bmm, torch.mm, Tensor.mm,
-    torch.einsum,
+MULTILINEAR = (
+    "matmul", "bmm", "mm", "mv", "dot", "vdot", "vecdot", "inner", "outer", "ger", "kron", "tensordot", "einsum",
+    "chain_matmul", "multi_dot",
 )  # fmt: skip
-PRODUCTS |= set(_matrix_products)
-for _function in _matrix_products:
+
+PRODUCTS.update((*spelled(*MULTILINEAR), Tensor.__matmul__, Tensor.__rmatmul__))
+for _function in PRODUCTS:
     rule(_function)(bilinear(_function))
+for _function in spelled("prod", "cumprod"):
+    rule(_function)(bilinear(_function, elements=True))
+rule(Tensor.cumprod_)(bilinear(torch.cumprod, elements=True))
 
 
 @rule(
-    torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__, Tensor.__radd__, torch.sub, Tensor.sub,
-    Tensor.sub_, Tensor.__sub__, Tensor.__isub__, Tensor.__rsub__, torch.maximum, torch.minimum, Tensor.maximum,
+    *spelled("add", "add_", "sub", "sub_", "subtract", "subtract_"),
+    Tensor.__add__, Tensor.__iadd__, Tensor.__radd__, Tensor.__sub__, Tensor.__isub__, Tensor.__rsub__,
 )  # fmt: skip
 def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoint:
-    """Every summand gets the score; so do both tensors of a maximum or minimum."""
+    """Every summand gets the score."""
     shapes = [(term.shape, factor) for term, factor in ((input, 1), (other, abs(alpha))) if isinstance(term, Response)]
 
     def adjoint(score: Tensor) -> list[Tensor]:
@@ -39,13 +45,18 @@ def _sum(input: Any, other: Any, *, alpha: float = 1, out: None = None) -> Adjoi
     return adjoint
 
 
+@composed(*spelled("rsub"))
+def _reversed_difference(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    return other - alpha * input
+
+
 _multiplications = (
-    torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__imul__, Tensor.__rmul__, torch.multiply,
+    *spelled("mul", "mul_", "multiply", "multiply_"), Tensor.__mul__, Tensor.__imul__, Tensor.__rmul__,
 )  # fmt: skip
 
 
 @rule(*_multiplications)
-def _product(input: Any, other: Any, out: None = None) -> Adjoint:
+def _product(input: Any, other: Any, out: None = None) -> Adjoint | None:
     factors = [factor if isinstance(factor, Tensor) else abs(factor) for factor in (input, other)]
     return bilinear(torch.mul)(*factors)
 
@@ -53,40 +64,58 @@ def _product(input: Any, other: Any, out: None = None) -> Adjoint:
 def _mean_magnitude(input: Any, other: Any, out: None = None) -> float:
     """Mean magnitude of the constant factors, such as a layer scale."""
     constants = [factor for factor in (input, other) if not isinstance(factor, Response)]
-    return math.prod(float(abs(f).mean()) if isinstance(f, Tensor) else abs(f) for f in constants)
+    return math.prod(f.double().abs().mean().item() if isinstance(f, Tensor) else abs(f) for f in constants)
 
 
 GAINS.update(dict.fromkeys(_multiplications, _mean_magnitude))
 
 
-@rule(torch.div, Tensor.div, Tensor.div_, Tensor.__truediv__, Tensor.__itruediv__)
-def _quotient(input: Any, other: Any, out: None = None) -> Adjoint:
+@rule(
+    *spelled("div", "div_", "divide", "divide_", "true_divide", "true_divide_"), Tensor.__truediv__, Tensor.__itruediv__
+)
+def _quotient(input: Any, other: Any, *, rounding_mode: str | None = None, out: None = None) -> Adjoint | None:
+    if rounding_mode is not None:
+        raise UserError(f"NISP has no rule for a division with rounding_mode='{rounding_mode}': {STEPS}")
     if isinstance(other, Tensor):
         return pointwise(torch.div)(input, other)
     return _product(input, 1 / other)
 
 
 @rule(Tensor.__rtruediv__, Tensor.__rdiv__)
-def _reversed_quotient(input: Tensor, other: Any) -> Adjoint:
+def _reversed_quotient(input: Tensor, other: Any) -> Adjoint | None:
     return pointwise(lambda x: other / x)(input)
 
 
-@composed(torch.addcmul, Tensor.addcmul)
+@composed(*spelled("addcmul"))
 def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     return input + value * tensor1 * tensor2
 
 
-@composed(torch.baddbmm, torch.addmm, Tensor.baddbmm, Tensor.addmm)
+@composed(*spelled("addcdiv"))
+def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    return input + value * (tensor1 / tensor2)
+
+
+@composed(*spelled("baddbmm", "addmm", "addmv"))
 def _addmm(input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     return beta * input + alpha * (first @ second)
 
 
-@composed(torch.lerp, Tensor.lerp)
+@composed(*spelled("addbmm"))
+def _addbmm(input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    return beta * input + alpha * (first @ second).sum(0)
+
+
+@composed(*spelled("addr"))
+def _addr(input: Tensor, first: Tensor, second: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    return beta * input + alpha * torch.outer(first, second)
+
+
+@composed(*spelled("cross"))
+def _cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
+    return input.roll(-1, dim) * other.roll(-2, dim) - input.roll(-2, dim) * other.roll(-1, dim)
+
+
+@composed(*spelled("lerp"))
 def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return input * (1 - weight) + end * weight
-
-
-@composed(F.glu)
-def _glu(input: Tensor, dim: int = -1) -> Tensor:
-    first, second = input.chunk(2, dim)
-    return first * torch.sigmoid(second)

@@ -14,8 +14,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, WEIGHED, Adjoint, Response, Rule, hollow, measured, rule
+from nisp.absolute import (
+    GAINS,
+    PRODUCTS,
+    WEIGHED,
+    Adjoint,
+    Response,
+    Rule,
+    composed,
+    hollow,
+    measured,
+    responses_in,
+    rule,
+)
+from nisp.errors import UserError
 from nisp.rules.generic import bilinear
+from nisp.rules.names import spelled
 
 
 def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
@@ -30,14 +44,22 @@ def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor],
     peak = score.max().item()
     exponent = math.frexp(peak)[1] if math.isfinite(peak) else 0
     small = torch.mul(score, 2.0**-exponent, out=torch.empty_like(score, dtype=torch.float32))
-    return multiply(small, size.float()).double().mul_(2.0**exponent)
+    with torch.autocast(score.device.type, enabled=False):  # scores may be asked for within autocast
+        return multiply(small, size.float()).double().mul_(2.0**exponent)
+
+
+def _with_bias(adjoint: Adjoint, bias: Any, axis: int) -> Adjoint:
+    """The same, with a score for a bias that is a response, added along ``axis``."""
+    if not isinstance(bias, Response):
+        return adjoint
+    return lambda score: [*adjoint(score), score.movedim(axis, 0).reshape(len(bias), -1).sum(1)]
 
 
 @rule(F.linear)
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Adjoint:
-    if isinstance(weight, Response) or not isinstance(input, Response):
-        return bilinear(F.linear)(input, weight)
-    return lambda score: [weighted(score, weight, torch.matmul)]
+    if isinstance(weight, Response) or not isinstance(input, Response) or weight.dim() == 1:
+        return _with_bias(_multiplied(F.linear, input, weight), bias, -1)
+    return _with_bias(lambda score: [weighted(score, weight, torch.matmul)], bias, -1)
 
 
 def _convolution(convolve: Any, dimensions: int) -> Rule:
@@ -50,8 +72,11 @@ def _convolution(convolve: Any, dimensions: int) -> Rule:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Adjoint:
+        axis = -dimensions - 1
+        _refuse_single(convolve, input, weight, dimensions)
         if isinstance(weight, Response) or isinstance(padding, str) or not isinstance(input, Response):
-            return bilinear(convolve)(input, weight, None, stride, padding, dilation, groups)
+            found = _multiplied(convolve, input, weight, None, stride, padding, dilation, groups)
+            return _with_bias(found, bias, axis)
         steps, margins, gaps = (_each(value, dimensions) for value in (stride, padding, dilation))
         shape = hollow(input)
 
@@ -62,12 +87,12 @@ def _convolution(convolve: Any, dimensions: int) -> Rule:
             like, none, mask = shape.to(score.dtype), [0] * dimensions, [True, False, False]
             return back(score, like, size, None, steps, margins, gaps, False, none, groups, mask)[0]
 
-        return lambda score: [weighted(score, weight, transposed)]
+        return _with_bias(lambda score: [weighted(score, weight, transposed)], bias, axis)
 
     return absolute
 
 
-def _transposed_convolution(convolve: Any) -> Rule:
+def _transposed_convolution(spread: Any, convolve: Any, dimensions: int) -> Rule:
     def absolute(
         input: Tensor,
         weight: Tensor,
@@ -78,13 +103,52 @@ def _transposed_convolution(convolve: Any) -> Rule:
         groups: int = 1,
         dilation: Any = 1,
     ) -> Adjoint:
+        axis = -dimensions - 1
+        _refuse_single(spread, input, weight, dimensions)
+        if isinstance(weight, Response) or not isinstance(input, Response):
+            found = _multiplied(spread, input, weight, None, stride, padding, output_padding, groups, dilation)
+            return _with_bias(found, bias, axis)
+        inner = tuple(slice(size) for size in input.shape[-dimensions:])
+
         # The transpose of a transposed convolution is the convolution with the same weight.
         def transposed(score: Tensor, size: Tensor) -> Tensor:
-            return convolve(score, size, None, stride, padding, dilation, groups)
+            return convolve(score, size, None, stride, padding, dilation, groups)[..., *inner]
 
-        return lambda score: [weighted(score, weight, transposed)]
+        return _with_bias(lambda score: [weighted(score, weight, transposed)], bias, axis)
 
     return absolute
+
+
+def _refuse_single(func: Any, input: Tensor, weight: Tensor, dimensions: int) -> None:
+    """Channels of a layer are dimension 1."""
+    if input.dim() == dimensions + 1 and not isinstance(weight, Response):
+        raise UserError(f"NISP has no rule for the operation {func.__name__} without a batch dimension")
+
+
+def _multiplied(func: Any, *arguments: Any) -> Adjoint:
+    """A product of responses, among them the weight; of none, where only the bias is one."""
+    found = bilinear(func)(*arguments) if responses_in(arguments) else None
+    return found or (lambda score: [])
+
+
+PRODUCTS.add(F.bilinear)
+
+
+@rule(F.bilinear)
+def _bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Adjoint:
+    return _with_bias(_multiplied(F.bilinear, input1, input2, weight), bias, -1)
+
+
+@composed(*spelled("convolution", "_convolution"))
+def _any_convolution(
+    input: Tensor, weight: Tensor, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    output_padding: Any, groups: int, *_: Any,
+) -> Tensor:  # fmt: skip
+    dimensions = weight.dim() - 2
+    if transposed:
+        spread = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dimensions - 1]
+        return spread(input, weight, bias, stride, padding, output_padding, groups, dilation)
+    return (F.conv1d, F.conv2d, F.conv3d)[dimensions - 1](input, weight, bias, stride, padding, dilation, groups)
 
 
 def _total(weight: Tensor) -> float:
@@ -95,11 +159,11 @@ def _total(weight: Tensor) -> float:
 
 def _linear_gain(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> float:
     """Mean column sum of |W|."""
-    return _total(weight) / weight.shape[1]
+    return _total(weight) / weight.shape[-1]
 
 
 def _gain(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, *_: Any, **__: Any) -> float:
-    return _total(weight) / input.shape[1] / math.prod(_each(stride, weight.dim() - 2))
+    return _total(weight) / input.shape[1 - weight.dim()] / math.prod(_each(stride, weight.dim() - 2))
 
 
 def _transposed_gain(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> float:
@@ -110,7 +174,7 @@ for _dimensions, (_convolve, _spread) in enumerate(
     ((F.conv1d, F.conv_transpose1d), (F.conv2d, F.conv_transpose2d), (F.conv3d, F.conv_transpose3d)), 1
 ):
     rule(_convolve)(_convolution(_convolve, _dimensions))
-    rule(_spread)(_transposed_convolution(_convolve))
+    rule(_spread)(_transposed_convolution(_spread, _convolve, _dimensions))
     GAINS[_convolve], GAINS[_spread] = _gain, _transposed_gain
     WEIGHED.update((_convolve, _spread))
 GAINS[F.linear] = _linear_gain

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nisp.rules.names import spelled
 from tests.nisp.absolute_jacobian import slopes
 from tests.nisp.cases_measured import Case, numbers
 
@@ -104,6 +105,7 @@ def sequences(features=(4, 4, 4)):
 PLAIN, SEPARATE, FIRST, BARE = layer(), layer(kdim=3, vdim=2), layer(batch_first=True), layer(bias=False)
 LIFTS = numbers(4, 3, 4, seed=6)  # n times heads
 HIDDEN = torch.stack([~SEEN, ~ORDER, SEEN.roll(1, 0), ~SEEN.roll(2, 1)])
+HIDE = torch.tensor([[0, 1, 0, 0], [1, 0, 0, 1]]).bool()
 MHA = F.multi_head_attention_forward
 
 
@@ -131,6 +133,12 @@ MULTI_HEAD = [
     case(MHA, lambda f, *x: BARE(*x, attn_mask=LIFTS, need_weights=False)[0], many_heads(BARE, bias=by_head(LIFTS)),
          *sequences()),
     case(MHA, called(PLAIN, ~SEEN), many_heads(PLAIN, SEEN, weights="mean"), *sequences()),
+    case(MHA, lambda f, *x: PLAIN(*x, key_padding_mask=HIDE, attn_mask=LIFT, need_weights=False)[0],
+         many_heads(PLAIN, ~HIDE[:, None, None], LIFT), *sequences()),
+    case(MHA, lambda f, *x: joined(*PLAIN(*x, key_padding_mask=LIFT[:2])),
+         many_heads(PLAIN, bias=LIFT[:2, None, None], weights="mean"), *sequences()),
+    case(MHA, lambda f, *x: PLAIN(*(t[:, 0] for t in x), need_weights=False)[0],
+         lambda *x: many_heads(PLAIN)(*(t[:, :1] for t in x))[:, 0], *sequences()),
     case(MHA, called(PLAIN, HIDDEN), many_heads(PLAIN, by_head(~HIDDEN), weights="mean"), *sequences()),
 ]  # fmt: skip
 
@@ -160,7 +168,72 @@ def spread_and_mean(x, dx):
     return torch.stack([(2 * centre.abs() / 3 * dx).sum(1), dx.sum(1) / 3])
 
 
+def spread_and_deviation(x, dx):
+    centre = x - x.sum(1, keepdim=True) / 3
+    deviation = (centre**2).sum(1) ** 0.5
+    return torch.stack([(centre.abs() / deviation[:, None] * dx).sum(1) / 3**0.5, dx.sum(1) / 3])
+
+
+def distances(x, y, dx, dy):
+    apart = x[:, None] - y[None]
+    return (apart.abs() / apart.norm(dim=-1, keepdim=True) * (dx[:, None] + dy[None])).sum(-1)
+
+
+def cosines(x, y, dx, dy):
+    """Every element reaches one result, so its derivative is the bound."""
+    lengths = x.norm(dim=1, keepdim=True), y.norm(dim=1, keepdim=True)
+    units = x / lengths[0], y / lengths[1]
+    cosine = (units[0] * units[1]).sum(1, keepdim=True)
+    by_x = (units[1] - cosine * units[0]).abs() / lengths[0]
+    by_y = (units[0] - cosine * units[1]).abs() / lengths[1]
+    return (by_x * dx + by_y * dy).sum(1)
+
+
+def negative_softmax(x, dx):
+    shares = (-x).exp() / (-x).exp().sum(1, keepdim=True)
+    return share_changes(shares, dx)
+
+
+def turned(x, y, dx, dy):
+    def product(x, y):
+        return x.roll(-1, 1) * y.roll(-2, 1) + x.roll(-2, 1) * y.roll(-1, 1)
+
+    return product(dx, y.abs()) + product(x.abs(), dy)
+
+
+PATCHES = numbers(1, 2, 4, seed=7).abs()
+LINE, ROW = numbers(3, seed=8), numbers(2, seed=9)
+
+
+def rooted(x, dx):
+    """Root of the sum of squares over windows of two."""
+    sums = (x**2).unflatten(-1, (2, 2)).sum(-1)
+    return (x.abs() * dx).unflatten(-1, (2, 2)).sum(-1) / sums.sqrt()
+
+
+def pooled(f, x):
+    dimensions = int(f.__name__[-2])
+    kernel = [1] * (dimensions - 1) + [2]
+    return f(x.reshape(1, 2, *[1] * (dimensions - 1), 4), 2, kernel if dimensions > 1 else 2).reshape(1, 2, 2)
+
+
 COMPOSITIONS = [
+    *(case(f, pooled, rooted, PATCHES) for f in (F.lp_pool1d, F.lp_pool2d, F.lp_pool3d)),
+    case(F.softmin, lambda f, x: f(x, 1), negative_softmax, X),
+    case(torch.std_mean, lambda f, x: torch.stack(f(x, 1, correction=0)), spread_and_deviation, X),
+    *(case(f, lambda f, x, y: f(x, y), distances, X, W) for f in spelled("cdist")),
+    case(F.pairwise_distance, lambda f, x, y: f(x, y, eps=0), lambda x, y, dx, dy: distances(x, y, dx, dy).diagonal(),
+         X, W),
+    case(F.cosine_similarity, lambda f, x, y: f(x, y), cosines, X, W),
+    *(case(f, lambda f, x, y: f(x, y, dim=1), turned, X, W) for f in spelled("cross")),
+    *(case(f, lambda f, x, a, b: f(x, a, b, value=-2), lambda x, a, b, dx, da, db:
+           dx + 2 * (da / b.abs() + a.abs() / b**2 * db), X, Y, Z) for f in spelled("addcdiv")),
+    *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), lambda x, a, b, dx, da, db:
+           2 * dx + 3 * (da @ b.abs() + a.abs() @ db), ROW, X, LINE) for f in spelled("addmv")),
+    *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), lambda x, a, b, dx, da, db:
+           2 * dx + 3 * (torch.outer(da, b.abs()) + torch.outer(a.abs(), db)), X, ROW, LINE) for f in spelled("addr")),
+    *(case(f, lambda f, x, a, b: f(x, a, b, beta=-2, alpha=3), lambda x, a, b, dx, da, db:
+           2 * dx + 3 * (da @ b.abs() + a.abs() @ db).sum(0), SQUARES[0][0], *SQUARES[1:]) for f in spelled("addbmm")),
     *ATTENTION,
     *MULTI_HEAD,
     *(case(f, lambda f, x, a, b: f(x, a, b, value=-2), after_elements, X, Y, Z)

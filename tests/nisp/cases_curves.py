@@ -4,6 +4,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nisp.absolute import Response
+from nisp.rules.names import in_place, spelled
+
+
+def in_copy(f, x):
+    """PyTorch has no derivative of some functions in place, so the real one is that of the plain function."""
+    return f(x * 1) if isinstance(x, Response) else spelled(f.__name__[:-1])[0](x)
+
+
+GENTLE = (
+    "relu", "tanh", "sin", "cos", "abs", "absolute", "atan", "arctan", "asinh", "arcsinh", "neg", "negative",
+    "positive", "nan_to_num", "celu", "selu", "hardshrink", "erf", "erfc", "sigmoid", "expit", "rrelu", "hardtanh",
+    "leaky_relu", "elu",
+)  # fmt: skip
+RANDOM = ("dropout", "alpha_dropout", "feature_alpha_dropout", "feature_dropout")
 ONE_ARGUMENT = (
     F.relu, F.relu_, torch.relu, Tensor.relu, Tensor.relu_, F.relu6, torch.tanh, Tensor.tanh, Tensor.tanh_, F.tanh,
     F.softplus, F.softsign, F.tanhshrink, F.softshrink, F.logsigmoid, torch.abs, Tensor.abs, torch.sin, Tensor.sin,
@@ -12,6 +27,15 @@ ONE_ARGUMENT = (
     F.hardtanh, F.hardtanh_, F.leaky_relu, F.leaky_relu_, F.elu, F.elu_, F.celu,
 )  # fmt: skip
 STEEPEST = [
+    *((f, lambda f, x: f(x)) for f in spelled(*GENTLE)),
+    *((f, lambda f, x: in_copy(f, x)) for f in in_place(*GENTLE)),
+    *((f, lambda f, x: f(x, 0.7, 0.7)) for f in spelled("threshold")),
+    *((f, lambda f, x: f(x * 1, 0.7, 0.7)) for f in in_place("threshold")),
+    *((f, lambda f, x: f(x, 0.5, False)) for f in spelled(*RANDOM)),
+    *((f, lambda f, x: f(x * 1, 0.5, False)) for f in in_place(*RANDOM)),
+    (F.rrelu, lambda f, x: f(x, 1.0, 2.0)),
+    *((f, lambda f, x: f(x * 1, 0.5)) for f in in_place("clamp_min", "clamp_max", "clamp", "clip")),
+    (Tensor.prelu, lambda f, x: f(x, torch.tensor([-1.3], dtype=x.dtype))),
     *((function, lambda f, x: f(x)) for function in ONE_ARGUMENT),
     *((f, lambda f, x: f(x, -1.0, 2.0)) for f in (torch.clamp, Tensor.clamp, Tensor.clamp_, torch.clip, Tensor.clip)),
     *((f, lambda f, x: f(x, 0.5)) for f in (torch.clamp_min, Tensor.clamp_min, torch.clamp_max, Tensor.clamp_max)),
@@ -85,4 +109,42 @@ def softmax_matrix(x):
     return matrix.reshape(12, 12)
 
 
-SOFTMAX = (torch.softmax, Tensor.softmax, F.softmax)
+SOFTMAX = (torch.softmax, Tensor.softmax, F.softmax, torch.special.softmax)
+
+
+def log_softmax_matrix(x):
+    """1 - p_i on the diagonal and p_j beside it, over dimension 1 of x, shape (2, 3, 2)."""
+    p = x.exp() / x.exp().sum(1, keepdim=True)
+    return softmax_matrix(x) / p.reshape(12, 1)
+
+
+LOG_SOFTMAX = spelled("log_softmax")
+
+
+CURVES = (
+    "exp2", "expm1", "log2", "log10", "log1p", "tan", "sinh", "cosh", "asin", "arcsin", "acos", "arccos", "atanh",
+    "arctanh", "logit", "sinc", "erfinv", "lgamma", "digamma",
+)  # fmt: skip
+POWERS = ("pow", "float_power")
+BESIDE_ONE = ("acosh", "arccosh")
+OTHER = torch.tensor([[[0.2], [0.9], [2.0]]]).double()
+OF_TWO = ("atan2", "arctan2", "hypot", "xlogy", "logaddexp")
+MEASURED = [
+    *((f, lambda f, x: f(x)) for f in spelled(*CURVES)),
+    *((f, in_copy) for f in in_place(*CURVES, "exp", "log", "sqrt", "rsqrt", "square", "reciprocal")),
+    *((f, lambda f, x: f(x, 1.7)) for f in spelled(*POWERS)),
+    *((f, lambda f, x: f(x * 1, 1.7)) for f in (*in_place(*POWERS), Tensor.__ipow__)),
+    (Tensor.__rpow__, lambda f, x: f(x, 3.0)),
+    (torch.pow, lambda f, x: f(3.0, x)),
+    *((f, lambda f, x: f(x + 1)) for f in spelled(*BESIDE_ONE)),
+    *((f, lambda f, x: in_copy(f, x + 1)) for f in in_place(*BESIDE_ONE)),
+    *((f, lambda f, x: f(x, OTHER)) for f in spelled(*OF_TWO)),
+    *((f, lambda f, x: f(x * 1, OTHER)) for f in in_place(*OF_TWO)),
+    *((f, lambda f, x: f(x, 1)) for f in spelled("logsumexp")),
+    *((f, lambda f, x: f(x, 2, 1)[0]) for f in spelled("kthvalue", "topk")),
+    *((f, lambda f, x: f(x, 1)[0]) for f in spelled("sort", "median", "nanmedian")),
+    *((f, lambda f, x: f(x)) for f in spelled("msort", "median")),
+    *((f, lambda f, x: f(x.repeat(1, 2, 1), 1)[0]) for f in spelled("mode")),
+    (torch.sort, lambda f, x: f(x, dim=2, descending=True).values),
+]
+"""Functions with a call at x of shape (2, 3, 2), between 0 and 1: their rule is the real |Jacobian|."""

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nisp.rules.names import spelled
 from tests.nisp.absolute_jacobian import jacobians
 
 
@@ -67,6 +68,16 @@ def normalised(v):
     return (eye(len(v)) + torch.outer(y, y).abs()) / length
 
 
+def normalised_by(p):
+    """The same by a norm of another power."""
+
+    def matrix(v):
+        length = v.abs().pow(p).sum() ** (1 / p)
+        return (eye(len(v)) + torch.outer(v.abs() / length, (v.abs() / length) ** (p - 1))) / length
+
+    return matrix
+
+
 def rows(weight, x, axis):
     """|weight| along ``axis`` of x, as a factor of each row of a matrix."""
     shape = [1] * x.dim()
@@ -96,6 +107,10 @@ def groups(p):
 
 def channels(p):
     return p.reshape(8, -1)
+
+
+def over_the_batch(p):
+    return p.movedim(1, 0).flatten(1)
 
 
 def along(p):
@@ -135,6 +150,20 @@ NORMS = [
          lambda x: gain(x, 0.2)),
     Case(F.normalize, lambda f, x: f(x), (X,), lambda x: [blocks(x, along, normalised)]),
     Case(F.normalize, lambda f, x: f(x, dim=-1), (X,), lambda x: [blocks(x, last, normalised)]),
+    Case(torch.layer_norm, lambda f, x: f(x, (3,), WEIGHT[:3], BIAS[:3], 0.2, False), (X,),
+         lambda x: [rows(WEIGHT[:3], x, -1) * blocks(x, last, standardised(0.2))]),
+    Case(torch.rms_norm, lambda f, x: f(x, (3,), WEIGHT[:3], 0.2), (X,),
+         lambda x: [rows(WEIGHT[:3], x, -1) * blocks(x, last, scaled(0.2))]),
+    Case(torch.group_norm, lambda f, x: f(x, 2, WEIGHT, BIAS, 0.2, False), (X,),
+         lambda x: [rows(WEIGHT, x, 1) * blocks(x, groups, standardised(0.2))]),
+    Case(torch.instance_norm, lambda f, x: f(x, WEIGHT, BIAS, None, None, True, 0.1, 0.2, False), (X,),
+         lambda x: [rows(WEIGHT, x, 1) * blocks(x, channels, standardised(0.2))]),
+    Case(F.batch_norm, lambda f, x: f(x, None, None, WEIGHT, BIAS, True, 0.1, 0.2), (X,),
+         lambda x: [rows(WEIGHT, x, 1) * blocks(x, over_the_batch, standardised(0.2))]),
+    Case(torch.batch_norm, lambda f, x: f(x, None, None, None, None, True, 0.1, 0.2, False), (X,),
+         lambda x: [blocks(x, over_the_batch, standardised(0.2))]),
+    Case(F.normalize, lambda f, x: f(x, p=1.0), (X,), lambda x: [blocks(x, along, normalised_by(1))]),
+    Case(F.normalize, lambda f, x: f(x, 3.0, -1), (X,), lambda x: [blocks(x, last, normalised_by(3))]),
     Case(F.normalize, lambda f, x: f(x, eps=100.0), (X,),  # the length is 100 then
          lambda x: [blocks(x, along, lambda v: (eye(4) + torch.outer(v, v).abs() / 100**2) / 100)]),
     Case(F.local_response_norm, lambda f, x: f(x, 3), (X,), lambda x: [eye(24)]),
@@ -163,6 +192,14 @@ def quotient(x, y):
 
 
 A, B = numbers(2, 3, 4), numbers(2, 4, 3, seed=1)
+IMAGE, PLACES = numbers(1, 2, 4, 4), numbers(1, 3, 3, 2, seed=2) * 0.6
+
+
+def sampled(x, grid):
+    """Linear in the image; each place by its own derivative of every channel."""
+    return [jacobians(F.grid_sample, [x, grid])[0], jacobians(F.grid_sample, [x, grid])[1].abs()]
+
+
 PRODUCTS = [
     *products((torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.bmm, Tensor.bmm), lambda f, x, y: f(x, y), A, B),
     *products((Tensor.__rmatmul__,), lambda f, x, y: f(y, x), A, B),
@@ -170,6 +207,25 @@ PRODUCTS = [
     *products((torch.functional.einsum,), lambda f, x, y: f("nij,njk->nk", x, y), A, B),
     *products((torch.mul, Tensor.mul, Tensor.__mul__, torch.multiply), lambda f, x, y: f(x, y), X, Y[:, :1]),
     *products((Tensor.__rmul__, Tensor.__imul__, Tensor.mul_), lambda f, x, y: f(x.clone(), y), X, Y[:, :1]),
+    *products(spelled("matmul"), lambda f, x, y: f(x, y), A, B),
+    *products(spelled("mv"), lambda f, x, y: f(x, y), A[0], B[0, :, 0]),
+    *products(spelled("dot", "vdot", "vecdot", "inner", "outer", "ger"), lambda f, x, y: f(x, y), A[0, 0], B[0, :, 0]),
+    *products(spelled("kron"), lambda f, x, y: f(x, y), A[0, :2, :2], B[0, :2, :1]),
+    *products(spelled("tensordot"), lambda f, x, y: f(x, y, 1), A, B[0]),
+    *products(spelled("chain_matmul"), lambda f, x, y: f(x, y), A[0], B[0]),
+    *products(spelled("multi_dot"), lambda f, x, y: f([x, y]), A[0], B[0]),
+    *products(spelled("prod", "cumprod"), lambda f, x: f(x, 1), A),
+    *products(spelled("cumprod_"), lambda f, x: f(x * 1, 1), A),
+    *products((F.bilinear,), lambda f, x, y, w: f(x, y, w, BIAS), A[0], B[:, 0][:1].expand(3, 3) * 1, numbers(4, 4, 3)),
+    *products((F.linear,), lambda f, x, b: f(x, numbers(3, 4).abs(), b), A, numbers(3)),
+    *products((F.linear,), lambda f, b: f(A, numbers(3, 4), b), numbers(3)),
+    *products((F.linear,), lambda f, x, w, b: f(x, w, b), A, numbers(3, 4), numbers(3)),
+    *products((F.conv1d,), lambda f, x, w, b: f(x, w, b), X, numbers(2, 4, 2), numbers(2)),
+    *products((F.conv1d,), lambda f, x, b: f(x, numbers(2, 4, 2).abs(), b), X, numbers(2)),
+    *products((F.conv_transpose1d,), lambda f, x, w, b: f(x, w, b, 2), X, numbers(4, 2, 2), numbers(2)),
+    *products((F.conv_transpose1d,), lambda f, w: f(X.abs(), w, None, 2), numbers(4, 2, 2)),
+    *(Case(f, lambda f, x, g: f(x, g), (IMAGE, PLACES), sampled) for f in spelled("grid_sample")),
+    *(Case(f, lambda f, g: f(IMAGE, g), (PLACES,), lambda g: sampled(IMAGE, g)[1:]) for f in spelled("grid_sample")),
     *products((F.linear,), lambda f, x, w: f(x, w, BIAS), A, numbers(4, 4)),
     *products((F.linear,), lambda f, w: f(A.abs(), w), numbers(4, 4)),
     *products((F.conv1d,), lambda f, x, w: f(x, w, None, 2, 1, 1, 2), X, numbers(2, 2, 2)),

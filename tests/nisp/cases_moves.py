@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nisp.rules.names import spelled
+
 PLACES = torch.tensor([2, 0, 2])
 CORNERS = torch.eye(4).bool()
 
@@ -79,6 +81,8 @@ MOVES = {
     (Tensor.__radd__, Tensor.__rsub__): lambda f, x: f(x, 2.0),
     (torch.mul, Tensor.mul, torch.multiply, Tensor.__mul__, Tensor.__rmul__): lambda f, x: f(x, -2.5),
     (Tensor.mul_, Tensor.__imul__): lambda f, x: f(x * 1, torch.tensor([-3.0, 2.0, 0.0, 1.0], dtype=x.dtype)),
+    (Tensor.mul, torch.mul): lambda f, x: f(x, torch.tensor([-3, 2, 0, 1])),
+    (Tensor.__mul__, Tensor.__rmul__): lambda f, x: f(x, CORNERS),
     (torch.div, Tensor.div, Tensor.__truediv__): lambda f, x: f(x, -4),
     (Tensor.div_, Tensor.__itruediv__): lambda f, x: f(x * 1, torch.tensor([-4.0, 2.0, 5.0, 1.0], dtype=x.dtype)),
 }  # fmt: skip
@@ -94,12 +98,23 @@ WINDOWS = {
     (torch.max_pool1d,): lambda f, x: f(x[0], 2),
     (torch.max_pool2d,): lambda f, x: f(x, 2),
     (torch.max_pool3d,): lambda f, x: f(x[None], 2),
-    (torch.amax, Tensor.amax): lambda f, x: f(x, (1, 3), keepdim=True),
+    spelled("amax", "amin"): lambda f, x: f(x, (1, 3), keepdim=True),
     (torch.amax,): lambda f, x: f(x),
     (Tensor.amax,): lambda f, x: f(x[0], 0),
-    (torch.max, Tensor.max): lambda f, x: f(x, 2).values,
-    (Tensor.max,): lambda f, x: f(x),
-    (torch.maximum, Tensor.maximum, torch.minimum): lambda f, x: f(x[:, :2], x[:, 2:]),
+    spelled("max", "min"): lambda f, x: f(x, 2).values,
+    (Tensor.max, torch.min): lambda f, x: f(x),
+    spelled("maximum", "minimum", "fmax", "fmin"): lambda f, x: f(x[:, :2], x[:, 2:]),
+    (torch.max, torch.min, Tensor.max): lambda f, x: f(x[:, :2], x[:, 2:3]),
+    (Tensor.min, torch.max): lambda f, x: f(torch.zeros(2, 1, 4, 4).double(), other=x),
+    spelled("cummax", "cummin"): lambda f, x: f(x, 2)[0],
+    (torch.clamp, Tensor.clamp, torch.clip): lambda f, x: f(x[:, :2] * 1, x[:, 2:3], torch.full_like(x[:, :1], 9.0)),
+    (torch.clamp_max, Tensor.clamp_min, Tensor.clamp_): lambda f, x: f(x[:, :2] * 1, x[:, 2:]),
+    spelled("max_pool1d_with_indices", "adaptive_max_pool1d_with_indices"): lambda f, x: f(x[0], 2)[0],
+    spelled("max_pool2d_with_indices", "adaptive_max_pool2d_with_indices"): lambda f, x: f(x, 2)[0],
+    spelled("max_pool3d_with_indices", "adaptive_max_pool3d_with_indices"): lambda f, x: f(x[None], 2)[0],
+    (F.adaptive_max_pool3d,): lambda f, x: f(x[None], (2, 3, 2)),
+    (F.max_pool2d, F.adaptive_max_pool2d): lambda f, x: f(x[0], 2),
+    (torch.max_pool1d, F.max_pool1d): lambda f, x: f(x[0, 0], 2),
 }  # fmt: skip
 """Functions that take the largest -> a call of them. A unit vector is seen in the windows that it is in."""
 
@@ -121,8 +136,17 @@ LAYERS = [
     (F.conv3d, lambda f, x: f(x, weights(4, 1, 2, 1, 2), padding=1, groups=2), (1, 2, 2, 3, 2)),
     (F.conv_transpose1d, lambda f, x: f(x, weights(3, 2, 3), None, 2, 1, 1), (2, 3, 4)),
     (F.conv_transpose2d, lambda f, x: f(x, weights(4, 3, 2, 3), None, (2, 1), (1, 0), 0, 2, (1, 2)), (1, 4, 3, 3)),
+    (torch.convolution,
+     lambda f, x: f(x, weights(4, 2, 3), None, [2], [1], [2], False, [0], 2), (2, 4, 7)),
+    (torch.convolution,
+     lambda f, x: f(x, weights(4, 3, 2, 3), None, [2, 1], [1, 0], [1, 2], True, [0, 0], 2), (1, 4, 3, 3)),
+    (F.conv_transpose1d, lambda f, x: f(x, weights(3, 2, 3), None, 1, 1, 1, 1, 2), (2, 3, 4)),
+    (F.linear, lambda f, x: f(x, weights(4)), (2, 4)),
     (F.conv_transpose3d, lambda f, x: f(x, weights(2, 2, 2, 1, 2), None, 2, output_padding=1), (1, 2, 2, 2, 2)),
     (F.interpolate, lambda f, x: f(x, (7, 3), mode="bicubic"), (1, 2, 4, 5)),
+    (F.interpolate, lambda f, x: f(x, (2, 3), mode="bicubic", antialias=True), (1, 1, 4, 6)),
+    (F.interpolate, lambda f, x: f(x, (2, 3), mode="bilinear", antialias=True), (1, 1, 4, 6)),
+    (F.bilinear, lambda f, x: f(x, weights(2, 4).abs(), weights(5, 3, 4).abs(), weights(5)), (2, 3)),
     (F.interpolate, lambda f, x: f(x, 6, mode="bicubic", align_corners=True), (1, 1, 4, 5)),
     (F.interpolate, lambda f, x: f(x, scale_factor=(2.0, 0.5), mode="bicubic"), (1, 1, 4, 6)),
     (F.interpolate, lambda f, x: f(x, scale_factor=2, mode="bicubic"), (1, 1, 4, 3)),

@@ -4,19 +4,32 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.overrides import resolve_name
 
 import nisp
-from nisp.absolute import COMPOSED, RULES, Response
-from tests.nisp.absolute_jacobian import assert_scores, pulled_back, slopes
+from nisp.absolute import COMPOSED, GAINS, RULES, Response
+from tests.nisp.absolute_jacobian import assert_scores, jacobians, pulled_back, slopes
 from tests.nisp.cases_composed import COMPOSITIONS
-from tests.nisp.cases_curves import DERIVATIVES, REDUCTIONS, SOFTMAX, STEEPEST, over, softmax_matrix
+from tests.nisp.cases_curves import (
+    DERIVATIVES,
+    LOG_SOFTMAX,
+    MEASURED,
+    REDUCTIONS,
+    SOFTMAX,
+    STEEPEST,
+    log_softmax_matrix,
+    over,
+    softmax_matrix,
+)  # fmt: skip
 from tests.nisp.cases_measured import NORMS, PRODUCTS, numbers
 from tests.nisp.cases_moves import LAYERS, MOVES, WINDOWS
+from tests.nisp.cases_spelled import SPELLED
+from tests.nisp.test_dispatched_rules import CASES as DISPATCHED
 
 ELSEWHERE = {
-    torch.Tensor.cuda: "needs a GPU; the same rule as Tensor.cpu",
+    torch.Tensor.cuda: "needs a GPU; has a test of its own",
     torch.nn.Identity.forward: "torch never asks for it: nothing is computed",
 }
 KNOWN_AS = {torch.Tensor.__matmul__: torch.Tensor.matmul}
@@ -50,7 +63,7 @@ def rule_of(monkeypatch):
     return check
 
 
-@pytest.mark.parametrize(("function", "call"), each(MOVES), ids=named)
+@pytest.mark.parametrize(("function", "call"), [*each(MOVES), *each(SPELLED)], ids=named)
 def test_what_runs_as_it_is_has_the_magnitudes_of_its_coefficients(function, call, rule_of):
     x = numbers(1, 4, 4, 4)
     assert_scores(lambda x: call(function, x), [x], slopes(lambda x: call(function, x), x))
@@ -99,6 +112,21 @@ def test_norms_and_deviations_have_their_derivatives(function, entry, rule_of):
     rule_of(function)
 
 
+@pytest.mark.parametrize(("function", "call"), MEASURED, ids=named)
+def test_a_curve_or_a_choice_has_its_real_jacobian(function, call, rule_of):
+    x = numbers(2, 3, 2).sigmoid()
+    [matrix] = jacobians(lambda x: call(function, x), [x])
+    assert_scores(lambda x: call(function, x), [x], [matrix.abs()])
+    rule_of(function)
+
+
+@pytest.mark.parametrize("function", LOG_SOFTMAX, ids=named)
+def test_log_softmax_has_its_absolute_jacobian(function, rule_of):
+    x = numbers(2, 3, 2)
+    assert_scores(lambda x: function(x, 1), [x], [log_softmax_matrix(x)])
+    rule_of(function)
+
+
 @pytest.mark.parametrize("function", SOFTMAX, ids=named)
 def test_softmax_has_its_absolute_jacobian(function, rule_of):
     x = numbers(2, 3, 2)
@@ -137,11 +165,48 @@ def test_values_are_those_before_they_are_written_over():
 
 
 def test_no_rule_is_without_a_case():
-    tables = [*each(MOVES), *each(WINDOWS), *each(DERIVATIVES), *each(REDUCTIONS), *STEEPEST, *LAYERS]
+    tables = [
+        *each(MOVES),
+        *each(SPELLED),
+        *each(WINDOWS),
+        *each(DERIVATIVES),
+        *each(REDUCTIONS),
+        *STEEPEST,
+        *MEASURED,
+        *LAYERS,
+    ]
     known = {function for function, *_ in tables} | {case.function for case in (*NORMS, *PRODUCTS, *COMPOSITIONS)}
-    known |= {*SOFTMAX, *ELSEWHERE}
+    known |= {*SOFTMAX, *LOG_SOFTMAX, *ELSEWHERE}
+    known |= {operation for operation, *_ in DISPATCHED} | {torch.ops.aten.cudnn_batch_norm}  # which needs a GPU
     missing = [named(function) for function in (RULES | COMPOSED) if function not in known]
     assert not missing
+
+
+def test_a_copy_to_a_gpu_has_the_rule_of_a_copy_to_the_cpu():
+    assert RULES[torch.Tensor.cuda] is RULES[torch.Tensor.cpu]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_response_may_move_to_a_gpu_and_back():
+    x = numbers(2, 3)
+    assert_scores(lambda x: (x.cuda() * 2).cpu(), [x], [2 * torch.eye(6)])
+
+
+def test_a_response_that_reaches_none_of_the_outputs_in_use_scores_nothing():
+    x, y = numbers(2), numbers(3)
+    first, second = pulled_back(lambda x, y: torch.meshgrid(x, y, indexing="ij")[0], [x, y], torch.ones(2, 3).double())
+    assert first.tolist() == [3, 3] and second.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("eps", [(1e-5,), ()])
+def test_the_gain_of_a_batch_norm_reads_its_eps_by_place_and_by_name(eps):
+    var = torch.zeros(3)
+    x = numbers(1, 3)
+    by_place = GAINS[F.batch_norm](x, var, var, None, None, False, 0.1, *eps)
+    assert by_place == pytest.approx(1e-5**-0.5)
+    assert GAINS[F.batch_norm](x, var, var, None, None, False, 0.1, 0.04) == pytest.approx(5)
+    assert GAINS[F.batch_norm](x, var, var, eps=0.04) == pytest.approx(5)
+    assert GAINS[torch.batch_norm](x, None, None, var, var, False, 0.1, 0.04, False) == pytest.approx(5)
 
 
 def test_a_function_of_very_many_responses_is_followed():

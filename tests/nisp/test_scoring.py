@@ -175,9 +175,28 @@ def into_constant(x):
     return buffer
 
 
+def into_part_of_constant(x):
+    buffer = torch.zeros(1, 6)
+    part = buffer[:, :3]
+    part += x
+    return buffer[:, :3]
+
+
+def into_constant_in_use(x):
+    buffer = torch.zeros(1, 3)
+    same = buffer.view(3)
+    buffer += x
+    return same[None]
+
+
 def into_used_view(x):
     view = x[:, :1]
     view.mul_(2)
+    return x
+
+
+def activating_a_used_view(x):
+    torch.nn.functional.silu(x[:, :1], inplace=True)
     return x
 
 
@@ -196,16 +215,17 @@ def writing_below_a_used_view(x):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (lambda x: torch.cumsum(x, 1), "cumsum"),
-        (lambda x: x.sort(1).values, "sort"),
-        (lambda x: x.detach(), "detach"),
-        (lambda x: x.data, "data"),
-        (into_constant, "writes a response into a constant tensor"),
+        (lambda x: torch.special.i0(x), "i0"),
+        (lambda x: x.round(), "round: it changes in steps"),
+        (lambda x: x if x.sum().item() > 0 else -x, "item: the network branches on values"),
+        (into_part_of_constant, "writes a response into a constant tensor"),
+        (into_constant_in_use, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
+        (activating_a_used_view, "silu on part of a response that is still in use"),
         (augmenting_a_used_view, "part of a response that is still in use"),
         (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
-        (lambda x: nn.LSTM(3, 3)(x)[0], "lstm"),
+        (lambda x: nn.LSTM(3, 3)(x)[0], "lstm: recurrent layers have none"),
         (lambda x: x * float("inf"), "scores of layer are not finite"),
         (lambda x: x * torch.tensor([1.0, 2.0, float("inf")]), "scores of layer are not finite"),
         (lambda x: x * torch.tensor([1.0, 2.0, float("nan")]), "scores of layer are not finite"),
@@ -214,6 +234,10 @@ def writing_below_a_used_view(x):
 def test_what_has_no_rule_is_refused_by_name(body, message):
     with pytest.raises(UserError, match=message):
         nisp.scores(Odd(body), torch.randn(1, 4), frl_scores=torch.ones(3))
+
+
+def test_a_constant_may_be_written_into():
+    assert nisp.scores(Odd(into_constant), torch.randn(1, 4), frl_scores=torch.ones(3))["layer"].tolist() == [1, 1, 1]
 
 
 def test_in_place_functions_that_pass_scores_on_as_they_are_may_write_a_part_that_is_in_use():
