@@ -12,6 +12,7 @@ without a rule costs prunable channels, never correctness.
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ from torch.overrides import resolve_name
 from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
-from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
+from nisp.pruning.channels.constants import Constants
+from nisp.pruning.channels.counts import counted
+from nisp.pruning.channels.dtypes import with_type
+from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies, wrapped
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
@@ -56,6 +60,8 @@ class ChannelPass:
     def __init__(self, model: nn.Module, first: "ChannelPass | None" = None, kept: np.ndarray | None = None) -> None:
         self.first, self.kept = first, kept
         self.names = Names(model)
+        self.constants = Constants(self.names, first and first.constants, first.reads if first else ())
+        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
         self.reads: dict[WeightAxis, np.ndarray] = {}
@@ -69,6 +75,7 @@ class ChannelPass:
         self.operations: list[tuple[tuple[str, int] | None, np.ndarray]] = []
         self.trail: list[Any] = []
         self.with_heads = False
+        self.settled = False
         self.stuck = False
 
     def run(self, model: nn.Module, example: Tensor) -> None:
@@ -76,19 +83,56 @@ class ChannelPass:
 
         If some layers do not run then (auxiliary heads), the model's own forward runs again in training mode.
         """
-        self._forward(model, example)
-        if self.first is not None:
-            self.with_heads = self.first.with_heads
-        else:
-            self.with_heads = not self.names.weights() <= self.met
-        if self.with_heads:
-            model.training = True
-            try:
-                self._forward(model, example)
-            finally:
-                model.training = False
+        with self._smaller(model):
+            self._forward(model, example)
+            if self.first is not None:
+                self.with_heads = self.first.with_heads
+            else:
+                self.with_heads = not self.names.layer_weights <= self.met | self.constants.used
+            if self.with_heads:
+                model.training = True
+                try:
+                    self._forward(model, example)
+                finally:
+                    model.training = False
         if self.first is None:
             self._settle()
+
+    @contextlib.contextmanager
+    def _smaller(self, model: nn.Module) -> Iterator[None]:
+        """While open in a later pass, parameters that the network computes with have the sizes that are left.
+
+        Only their sizes matter here, so each is a slice of the whole.
+        """
+        whole: list[tuple[dict[str, Any], str, Tensor]] = []
+        used = set() if self.first is None else self.first.constants.used
+        smaller = {name: tensor for name in used if (tensor := self._left_of(model, name)) is not None}
+        try:
+            for name, tensor in smaller.items():
+                self.names.stands_for(tensor, name)
+                for twin in self.names.twins[name]:
+                    owner, leaf = self.names.owners[twin], twin.rpartition(".")[2]
+                    holder = owner._parameters if leaf in owner._parameters else owner._buffers
+                    whole.append((holder, leaf, holder[leaf]))
+                    holder[leaf] = tensor
+            yield
+        finally:
+            for holder, leaf, tensor in whole:
+                holder[leaf] = tensor
+            for tensor in smaller.values():
+                self.names.forget(tensor)
+
+    def _left_of(self, model: nn.Module, name: str) -> Tensor | None:
+        """A parameter or buffer of the size that is left of it; None if all is left."""
+        owner, leaf = self.names.owners[name], name.rpartition(".")[2]
+        tensor = whole = getattr(owner, leaf)
+        for dim in range(whole.dim()):
+            if (name, dim) in self.first.reads:
+                tensor = tensor.narrow(dim, 0, int(self._kept(self.first.reads[name, dim]).sum()))
+        if tensor.shape == whole.shape:
+            return None
+        tensor = tensor.detach()
+        return nn.Parameter(tensor, whole.requires_grad) if isinstance(whole, nn.Parameter) else tensor
 
     def _forward(self, model: nn.Module, example: Tensor) -> None:
         try:
@@ -105,9 +149,13 @@ class ChannelPass:
 
     def _settle(self) -> None:
         """Give tied ids the same label, and note which labels may be removed."""
+        for cut, operation in self.constants.mixed.items():
+            if cut in self.reads:
+                self.fix(self.reads[cut], f"is mixed with others where the network computes its weights ({operation})")
         self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
+        self.settled = True
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
@@ -121,7 +169,7 @@ class ChannelPass:
             self.operations.append((site, np.concatenate(met)))
             self.met.update(name for leaf in leaves if (name := self.names.of(leaf)))
         self.trail.append(func)
-        return (body or opaque)(self, func, *args, **kwargs)
+        return with_type(func, args, kwargs, (body or opaque)(self, func, *args, **kwargs))
 
     def _blame(self) -> None:
         """Fix the channels at the operation that failed; if it reshapes or splits, at every call from that code line.
@@ -129,6 +177,8 @@ class ChannelPass:
         If all of these are fixed already, go back to the last operation that read any other channel.
         """
         assert self.first is not None
+        for ids in [*self.constants.failed_ids, *(self.first.reads.get(cut, []) for cut in self.constants.failed)]:
+            self.fix(np.asarray(ids, dtype=np.int64), "belongs to weights whose size the network relies on")
         for func, (site, met) in reversed(list(zip(self.trail, self.first.operations, strict=False))):
             alike = [ids for place, ids in self.first.operations if place == site] if site else [met]
             self.fix(np.concatenate(alike), f"is relied on by {resolve_name(func)}")
@@ -174,18 +224,24 @@ class ChannelPass:
             return cut not in self.first.reads
         return not varies(ids, dim) and any(varies(ids, d) for d in range(ids.dim()))
 
-    def write(self, weight: str, count: int) -> np.ndarray:
-        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass."""
-        cut = (weight, 0)
+    def write(self, cut: WeightAxis, count: int, groups: int = 1) -> np.ndarray:
+        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass.
+
+        ``count`` outputs lie along ``cut``. If that is used by several ``groups``, each has as many outputs, which
+        follow one another, and all lose the same.
+        """
         if self.first is not None:
             before = self.first.reads[cut]
             left = np.flatnonzero(self._kept(before))
             self.cuts[cut] = left
-            return before[left]
+            return (before[left] + len(before) * np.arange(groups)[:, None]).flatten()
         if cut not in self.reads:
             self.reads[cut] = np.arange(self.count + 1, self.count + 1 + count)
-            self.count += count
-        return self.reads[cut]
+            self.count += count * groups
+        ids = self.reads[cut] + count * np.arange(groups)[:, None]
+        for part in ids[1:]:
+            self.tie(ids[0], part)
+        return ids.flatten()
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
@@ -204,21 +260,47 @@ class ChannelPass:
             self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
 
     def meet(self, ids: Tensor, tensor: Tensor) -> Tensor:
-        """An activation times or plus a constant tensor; if that is a parameter, it is cut with the channels."""
-        aligned = tensor.dim() <= ids.dim() and all(
-            tensor.size(d) in (1, ids.size(d)) or self._known(tensor, d) for d in range(-tensor.dim(), 0)
+        """An activation times or plus a constant tensor; parameters behind that are cut with the channels."""
+        aligned = all(
+            ids.size(d) == 1 or tensor.size(d) in (1, ids.size(d)) or self._known(tensor, d)
+            for d in range(-min(tensor.dim(), ids.dim()), 0)
         )
         if not aligned:
             self.fix(unique(ids), "is broadcast to a tensor of another shape")
             return fixed_ids(torch.broadcast_shapes(ids.shape, tensor.shape), ids.device)
+        shape = [1] * (tensor.dim() - ids.dim()) + list(ids.shape)
         for d in range(-tensor.dim(), 0):
-            if tensor.size(d) > 1 and (self._known(tensor, d) or varies(ids, d)):
-                cut = self.names.axis_of(tensor, d)
-                if cut is None:
-                    self.fix(self.column(ids, d), "meets a tensor that is not a parameter")
-                else:
-                    self.read(cut, self.column(ids, d))
+            if shape[d] == 1 and tensor.size(d) > 1 and not self._known(tensor, d):
+                shape[d] = tensor.size(d)
+        ids = ids if list(ids.shape) == shape else wrapped(ids.expand(shape))
+        for d in range(-tensor.dim(), 0):
+            if (tensor.size(d) > 1 and varies(ids, d)) or self._known(tensor, d):
+                self.read_along(tensor, d, self.column(ids, d))
         return ids
+
+    def read_along(self, tensor: Tensor, dim: int, ids: np.ndarray) -> None:
+        """Note that the indices along ``dim`` of a constant tensor meet the channels ``ids``."""
+        cuts = self.constants.along(tensor, dim)
+        if not cuts:
+            self.fix(ids, "meets a tensor that is not a parameter")
+        for cut in cuts:
+            self.read(cut, ids)
+
+    def counted(self, ids: Tensor, dim: int) -> int:
+        """Size along ``dim``; in the first pass, if channels lie along it, one that reports when it is a value."""
+        if self.first is not None or not varies(ids, dim):
+            return ids.size(dim)
+        return counted(ids.size(dim), unique(ids), self._report)
+
+    def _report(self, ids: np.ndarray) -> None:
+        if not self.settled:
+            self.fix(ids, "is counted, and the network computes with their number")
+
+    def size_of(self, tensor: Tensor, dim: int) -> int:
+        """Size of a constant tensor before anything was removed."""
+        cuts = self.constants.along(tensor, dim)
+        known = [len(self.first.reads[cut]) for cut in cuts if self.first is not None and cut in self.first.reads]
+        return known[0] if known else tensor.size(dim)
 
     def sizes_left(self, sizes: list[int] | tuple[int, ...], ids: Tensor, dim: int) -> list[int]:
         """The ``sizes`` of a split; in a later pass what is left of them, if a module's attribute holds them."""
@@ -236,7 +318,7 @@ class ChannelPass:
 
     def _known(self, tensor: Tensor, dim: int) -> bool:
         """Whether, in the first pass, ``dim`` of this tensor was read along channels."""
-        return self.first is not None and tensor.size(dim) > 1 and self.names.axis_of(tensor, dim) in self.first.reads
+        return self.first is not None and any(cut in self.first.reads for cut in self.constants.along(tensor, dim))
 
     def _kept(self, ids: np.ndarray) -> np.ndarray:
         assert self.kept is not None

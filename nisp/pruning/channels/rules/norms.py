@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from nisp.pruning.channels.ids import unique, varies
+from nisp.pruning.channels.ids import Ids, unique, varies
 from nisp.pruning.channels.table import named, rule
 
 
@@ -13,12 +14,10 @@ def normalised_by_channel(channels: Any, func: Any, input: Tensor, *args: Any, *
     """Each channel has its own statistics and parameters, which are removed with it."""
     row = channels.column(input, 1)
     for tensor in [*args, *kwargs.values()]:
-        if isinstance(tensor, Tensor):
-            name = channels.names.of(tensor)
-            if name is None:
-                channels.fix(row, "meets a tensor that is not a parameter")
-            else:
-                channels.read((name, 0), row)
+        if isinstance(tensor, Ids):  # statistics that another part of the network computes
+            channels.fix(np.concatenate([unique(tensor), row]), "is normalised by what the network computes")
+        elif isinstance(tensor, Tensor):
+            channels.read_along(tensor, 0, row)
     return input
 
 
