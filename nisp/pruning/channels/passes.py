@@ -54,6 +54,7 @@ class ChannelPass:
     reads    cut (a weight and its dimension) -> id of each index along it
     labels   id -> label; ids with the same label are tied, and removed together
     movable  label -> whether it may be removed
+    multiples  outputs of a depthwise convolution -> how many each input has
     sizes    module attribute that holds sizes to split into -> the sizes left
     """
 
@@ -64,6 +65,7 @@ class ChannelPass:
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
+        self.multiples: dict[WeightAxis, int] = {}
         self.reads: dict[WeightAxis, np.ndarray] = {}
         self.cuts: dict[WeightAxis, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
@@ -242,6 +244,14 @@ class ChannelPass:
         for part in ids[1:]:
             self.tie(ids[0], part)
         return ids.flatten()
+
+    def multiple(self, cut: WeightAxis, weight: Tensor, groups: int) -> int | None:
+        """How many outputs, along ``cut``, each input of a depthwise convolution has; None of any other convolution."""
+        if self.first is not None:
+            return self.first.multiples.get(cut)
+        if groups > 1 and weight.size(1) == 1:
+            self.multiples[cut] = weight.size(0) // groups
+        return self.multiples.get(cut)
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""

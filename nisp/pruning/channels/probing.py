@@ -46,7 +46,7 @@ class Probe:
             for dims, before, after in zip(found, self.outputs, changed, strict=True):
                 differs = _differs(before, after)
                 for e in list(dims):
-                    if not torch.equal(differs.movedim(e, 0).flatten(1).any(1), half):
+                    if not torch.equal(differs.movedim(e, 0).reshape(size, -1).any(1), half):
                         dims.discard(e)
         return [min(dims) if dims else None for dims in found]
 

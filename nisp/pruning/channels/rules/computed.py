@@ -40,8 +40,9 @@ def computed_convolution(
     channels: Any, row: np.ndarray, weight: Tensor, bias: Tensor | None, groups: int
 ) -> np.ndarray:
     """Ids of the outputs of a convolution that reads the channels ``row``, one id per channel."""
-    if groups > 1 and channels.size_of(weight, 1) == 1:
-        ids = row.repeat(channels.size_of(weight, 0) // groups)
+    cut = next(iter(channels.constants.along(weight, 0)), None)
+    if cut is not None and (multiple := channels.multiple(cut, weight, groups)) is not None:
+        ids = row.repeat(multiple)
         for tensor in (weight, bias):
             if tensor is not None:
                 channels.read_along(tensor, 0, ids)

@@ -57,8 +57,8 @@ def _convolution(
         written = torch.from_numpy(computed_convolution(channels, row, weight, bias, groups)).to(input.device)
     elif name is None:
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
-    elif groups > 1 and weight.size(1) == 1:
-        ids = row.repeat(weight.size(0) // groups)
+    elif (multiple := channels.multiple((name, 0), weight, groups)) is not None:
+        ids = row.repeat(multiple)
         channels.read((name, 0), ids)
         if bias is not None:
             channels.read((channels.names.of(bias), 0), ids)
