@@ -124,9 +124,7 @@ class Constants(TorchFunctionMode):
             self._mix(self._cuts(known), func)
         return result
 
-    def _follow(
-        self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], outputs: list[Tensor]
-    ) -> None:
+    def _follow(self, func: Any, args: Any, kwargs: Any, tensors: list[Tensor], outputs: list[Tensor]) -> None:
         if self._first is None:
             origins = self._measured(func, args, kwargs, tensors, outputs)
             self.record.append(Computed(func, origins))

@@ -42,13 +42,10 @@ class Count(int):
 
 
 class Ratio(float):
-    """A value computed from a number of channels; turned into an integer, it may be a size again."""
+    """A value computed from a number of channels; an integer again once it is turned into one, say for a size."""
 
     ids: np.ndarray
     report: Reporter
-
-    def __int__(self) -> int:
-        return _with(self, float.__int__(self))  # type: ignore[no-any-return]
 
     def __reduce__(self) -> Any:
         return float, (float.__float__(self),)

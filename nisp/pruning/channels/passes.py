@@ -106,7 +106,7 @@ class ChannelPass:
 
         Only their sizes matter here, so each is a slice of the whole.
         """
-        whole: list[tuple[dict[str, Any], str, Tensor]] = []
+        whole: list[tuple[dict[str, Any], str, Any]] = []
         used = set() if self.first is None else self.first.constants.used
         smaller = {name: tensor for name in used if (tensor := self._left_of(model, name)) is not None}
         try:
@@ -117,12 +117,25 @@ class ChannelPass:
                     holder = owner._parameters if leaf in owner._parameters else owner._buffers
                     whole.append((holder, leaf, holder[leaf]))
                     holder[leaf] = tensor
+            for name, size in self._norms_left().items():
+                owner = self.names.owners[name]
+                whole.append((vars(owner), "num_features", owner.num_features))
+                owner.num_features = size
             yield
         finally:
-            for holder, leaf, tensor in whole:
+            for holder, leaf, tensor in reversed(whole):
                 holder[leaf] = tensor
             for tensor in smaller.values():
                 self.names.forget(tensor)
+
+    def _norms_left(self) -> dict[str, int]:
+        """Vector of a batch or instance norm -> how many channels are left of it; some check that it is as many."""
+        reads = {} if self.first is None else self.first.reads
+        return {
+            name: int(self._kept(ids).sum())
+            for (name, _), ids in reads.items()
+            if isinstance(self.names.owners[name], nn.modules.batchnorm._NormBase)
+        }
 
     def _left_of(self, model: nn.Module, name: str) -> Tensor | None:
         """A parameter or buffer of the size that is left of it; None if all is left."""
@@ -268,6 +281,11 @@ class ChannelPass:
             places = matched(self.labels[ids], self.labels[before[left]])
         if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
             self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
+
+    def in_order(self, cut: WeightAxis, ids: np.ndarray) -> bool:
+        """Whether, in a later pass, ``ids`` are what is left along ``cut``, in the order of the first pass."""
+        before = self.first.reads[cut]
+        return np.array_equal(ids, before[self._kept(before)])
 
     def meet(self, ids: Tensor, tensor: Tensor) -> Tensor:
         """An activation times or plus a constant tensor; parameters behind that are cut with the channels."""

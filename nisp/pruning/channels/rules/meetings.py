@@ -33,14 +33,14 @@ def _combined(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     ids = [value for value in values if isinstance(value, Ids)]
     result = ids[0]
     for other in ids[1:]:
-        result = _tied(channels, result, other)
+        result = tied(channels, result, other)
     for constant in values:
         if isinstance(constant, Tensor) and not isinstance(constant, Ids) and constant.dim():
             result = channels.meet(result, constant)
     return result
 
 
-def _tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
+def tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
     """Two activations meet; one that is broadcast along the other's channels has no channels to tie there."""
     shape = torch.broadcast_shapes(one.shape, other.shape)
     one, other = (t.reshape(*[1] * (len(shape) - t.dim()), *t.shape) for t in (one, other))
@@ -106,7 +106,7 @@ def _gathered(channels: Any, func: Any, input: Any, dim: Any = None, index: Any 
     for d in range(input.dim()):
         values = values.narrow(d, 0, min(values.size(d), index.size(d)))
     values = wrapped(values.expand(index.shape))
-    return claim(_tied(channels, values, index) if isinstance(index, Ids) else values, claimed(input))
+    return claim(tied(channels, values, index) if isinstance(index, Ids) else values, claimed(input))
 
 
 @rule(*named("mean sum amax amin max min var std var_mean std_mean prod norm any all logsumexp argmax argmin median "
@@ -117,7 +117,9 @@ def _reduced(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) ->
         return _combined(channels, func, input, *args, **kwargs)
     if kwargs.get("out") is not None:
         return opaque(channels, func, input, *args, **kwargs)
-    dims = kwargs.get("dim", kwargs.get("axis", args[0] if args and not isinstance(args[0], bool | float | str) else None))
+    dims = kwargs.get(
+        "dim", kwargs.get("axis", args[0] if args and not isinstance(args[0], bool | float | str) else None)
+    )
     if func in (Tensor.norm, torch.norm, torch.linalg.vector_norm):
         dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
     dims = range(input.dim()) if dims is None else [dims] if isinstance(dims, int) else list(dims)
