@@ -46,10 +46,10 @@ _SHAPED_LIKE = {Tensor.expand_as, Tensor.view_as, Tensor.reshape_as, Tensor.type
 """Operations whose second tensor only gives a shape or a type."""
 
 _READ_OUT = {
-    getattr(Tensor, name)
-    for name in "item tolist numpy __bool__ __float__ __int__ __index__ __array__ __contains__ equal allclose "
-    "is_nonzero".split()
-} | {torch.equal, torch.allclose, torch.is_nonzero}
+    *(Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__),
+    *(Tensor.__array__, Tensor.__contains__, Tensor.equal, Tensor.allclose, Tensor.is_nonzero),
+    *(torch.equal, torch.allclose, torch.is_nonzero),
+}
 """Operations that turn values into Python's."""
 
 
@@ -64,7 +64,7 @@ class Constants(TorchFunctionMode):
     failed, failed_ids  parameter dimensions and channels that an operation met whose shapes did not fit
     """
 
-    def __init__(self, names: Names, first: "Constants | None", read: Iterable[WeightAxis]) -> None:
+    def __init__(self, names: Names, first: "Constants | None" = None, read: Iterable[WeightAxis] = ()) -> None:
         super().__init__()
         self._names, self._first, self._read = names, first, set(read)
         self._known: dict[int, tuple[Tensor, Origin]] = {}

@@ -72,9 +72,11 @@ def _followed(kind: type, base: type, name: str) -> None:
     setattr(kind, name, method)
 
 
-for _name in "add radd sub rsub mul rmul floordiv rfloordiv mod rmod neg".split():
+_ARITHMETIC = ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv", "neg")
+
+for _name in (*_ARITHMETIC, "mod", "rmod"):
     _followed(Count, int, f"__{_name}__")
-for _name in "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv pow rpow neg".split():
+for _name in (*_ARITHMETIC, "truediv", "rtruediv", "pow", "rpow"):
     _followed(Ratio, float, f"__{_name}__")
 
 

@@ -29,8 +29,11 @@ class Follows(Protocol):
     dtype      type of activations that do not claim another
     """
 
-    constants: AbstractContextManager[Any]
     dtype: torch.dtype
+
+    @property
+    def constants(self) -> AbstractContextManager[Any, Any]:
+        """Opened around the pass."""
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of an operation."""

@@ -12,7 +12,6 @@ without a rule costs prunable channels, never correctness.
 
 import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from nisp.pruning.channels.dtypes import with_type
 from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies, wrapped
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
+from nisp.pruning.channels.smaller import smaller
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
 
 FIXED = 0
@@ -61,7 +61,9 @@ class ChannelPass:
     def __init__(self, model: nn.Module, first: "ChannelPass | None" = None, kept: np.ndarray | None = None) -> None:
         self.first, self.kept = first, kept
         self.names = Names(model)
-        self.constants = Constants(self.names, first and first.constants, first.reads if first else ())
+        self.constants: Constants = (
+            Constants(self.names) if first is None else Constants(self.names, first.constants, first.reads)
+        )
         self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
@@ -85,7 +87,9 @@ class ChannelPass:
 
         If some layers do not run then (auxiliary heads), the model's own forward runs again in training mode.
         """
-        with self._smaller(model):
+        left = {} if self.first is None else {cut: self._kept(ids) for cut, ids in self.first.reads.items()}
+        used = set() if self.first is None else self.first.constants.used
+        with smaller(self.names, left, used):
             self._forward(model, example)
             if self.first is not None:
                 self.with_heads = self.first.with_heads
@@ -99,55 +103,6 @@ class ChannelPass:
                     model.training = False
         if self.first is None:
             self._settle()
-
-    @contextlib.contextmanager
-    def _smaller(self, model: nn.Module) -> Iterator[None]:
-        """While open in a later pass, parameters that the network computes with have the sizes that are left.
-
-        Only their sizes matter here, so each is a slice of the whole.
-        """
-        whole: list[tuple[dict[str, Any], str, Any]] = []
-        used = set() if self.first is None else self.first.constants.used
-        smaller = {name: tensor for name in used if (tensor := self._left_of(model, name)) is not None}
-        try:
-            for name, tensor in smaller.items():
-                self.names.stands_for(tensor, name)
-                for twin in self.names.twins[name]:
-                    owner, leaf = self.names.owners[twin], twin.rpartition(".")[2]
-                    holder = owner._parameters if leaf in owner._parameters else owner._buffers
-                    whole.append((holder, leaf, holder[leaf]))
-                    holder[leaf] = tensor
-            for name, size in self._norms_left().items():
-                owner = self.names.owners[name]
-                whole.append((vars(owner), "num_features", owner.num_features))
-                owner.num_features = size
-            yield
-        finally:
-            for holder, leaf, tensor in reversed(whole):
-                holder[leaf] = tensor
-            for tensor in smaller.values():
-                self.names.forget(tensor)
-
-    def _norms_left(self) -> dict[str, int]:
-        """Vector of a batch or instance norm -> how many channels are left of it; some check that it is as many."""
-        reads = {} if self.first is None else self.first.reads
-        return {
-            name: int(self._kept(ids).sum())
-            for (name, _), ids in reads.items()
-            if isinstance(self.names.owners[name], nn.modules.batchnorm._NormBase)
-        }
-
-    def _left_of(self, model: nn.Module, name: str) -> Tensor | None:
-        """A parameter or buffer of the size that is left of it; None if all is left."""
-        owner, leaf = self.names.owners[name], name.rpartition(".")[2]
-        tensor = whole = getattr(owner, leaf)
-        for dim in range(whole.dim()):
-            if (name, dim) in self.first.reads:
-                tensor = tensor.narrow(dim, 0, int(self._kept(self.first.reads[name, dim]).sum()))
-        if tensor.shape == whole.shape:
-            return None
-        tensor = tensor.detach()
-        return nn.Parameter(tensor, whole.requires_grad) if isinstance(whole, nn.Parameter) else tensor
 
     def _forward(self, model: nn.Module, example: Tensor) -> None:
         try:
@@ -192,8 +147,9 @@ class ChannelPass:
         If all of these are fixed already, go back to the last operation that read any other channel.
         """
         assert self.first is not None
-        for ids in [*self.constants.failed_ids, *(self.first.reads.get(cut, []) for cut in self.constants.failed)]:
-            self.fix(np.asarray(ids, dtype=np.int64), "belongs to weights whose size the network relies on")
+        reads = self.first.reads
+        for ids in [*self.constants.failed_ids, *(reads[cut] for cut in self.constants.failed if cut in reads)]:
+            self.fix(ids, "belongs to weights whose size the network relies on")
         for func, (site, met) in reversed(list(zip(self.trail, self.first.operations, strict=False))):
             alike = [ids for place, ids in self.first.operations if place == site] if site else [met]
             self.fix(np.concatenate(alike), f"is relied on by {resolve_name(func)}")
@@ -284,6 +240,7 @@ class ChannelPass:
 
     def in_order(self, cut: WeightAxis, ids: np.ndarray) -> bool:
         """Whether, in a later pass, ``ids`` are what is left along ``cut``, in the order of the first pass."""
+        assert self.first is not None
         before = self.first.reads[cut]
         return np.array_equal(ids, before[self._kept(before)])
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 ROUNDS = 5
-"""Most random halves of an axis that are changed, one after the other; up to 2 ** ROUNDS indices, all are told apart."""
+"""Most random halves of an axis that are changed, one by one; of up to 2 ** ROUNDS indices, all are told apart."""
 
 _CHANGED = 1e-3
 """Relative difference that is not rounding. A half of the indices is changed by a factor of two or more."""

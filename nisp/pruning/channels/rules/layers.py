@@ -52,11 +52,11 @@ def _convolution(
 ) -> Tensor:
     """All ``groups`` lose the same channels; a depthwise convolution writes the channels that it reads."""
     name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-    row = channels.column(input, 1) if isinstance(input, Ids) else None
-    if name is None and row is not None and not any(isinstance(t, Ids) for t in (weight, bias)):
-        written = torch.from_numpy(computed_convolution(channels, row, weight, bias, groups)).to(input.device)
-    elif name is None:
+    if not isinstance(input, Ids) or isinstance(weight, Ids) or isinstance(bias, Ids):
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
+    row = channels.column(input, 1)
+    if name is None:
+        written = torch.from_numpy(computed_convolution(channels, row, weight, bias, groups)).to(input.device)
     elif (multiple := channels.multiple((name, 0), weight, groups)) is not None:
         ids = row.repeat(multiple)
         channels.read((name, 0), ids)

@@ -31,7 +31,7 @@ def _combined(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     if kwargs.get("out") is not None or (func is torch.where and len(args) == 1):
         return opaque(channels, func, *args, **kwargs)
     ids = [value for value in values if isinstance(value, Ids)]
-    result = ids[0]
+    result: Tensor = ids[0]
     for other in ids[1:]:
         result = tied(channels, result, other)
     for constant in values:

@@ -11,7 +11,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from nisp.pruning.channels.ids import Ids, fixed_ids, varies, wrapped
 from nisp.pruning.channels.table import named, opaque, rule
 
-
 _LIKE_ANOTHER = (Tensor.expand_as, Tensor.view_as, Tensor.reshape_as)
 
 

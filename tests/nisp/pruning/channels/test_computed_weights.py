@@ -110,7 +110,8 @@ CASES = {
     "a bare weight": (lambda n, x: n.conv(F.linear(x.flatten(2).mT, n.w).mT[..., None]), 8,
                       {"conv": conv(8, 5), "w": vector(5, 8)}, {"conv"}),
     "a bare weight between": (
-        lambda n, x: n.conv(F.conv2d(n.first(x), n.w)), 8, {"first": conv(6), "conv": conv(8, 5), "w": vector(5, 6, 1, 1)},
+        lambda n, x: n.conv(F.conv2d(n.first(x), n.w)), 8,
+        {"first": conv(6), "conv": conv(8, 5), "w": vector(5, 6, 1, 1)},
         {"stem", "conv"}),
     "a bare weight's outputs beside a layer's": (
         lambda n, x: n.conv(n.pre(x)) + F.conv2d(x, n.w), 8,

@@ -1,4 +1,4 @@
-"""Masks, types and numbers of channels: what a network computes from single values, and from the shapes that it sees."""
+"""Masks, types and numbers of channels: what a network computes from single values, and from its own shapes."""
 
 import math
 
@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nisp.errors import UserError
 from nisp.pruning.surgery import anatomy
 from tests.nisp.pruning.channels.test_channels import Net, producers, pruned_at
 
@@ -95,7 +94,8 @@ def test_channels_go_through_what_works_on_single_values(case):
     layers = {
         "conv": conv(), "point": conv(2), "one": conv(1), "window": nn.Conv2d(72, 8, 1),
         "mix": nn.Parameter(torch.randn(4, 6)), "instance": nn.InstanceNorm2d(8, affine=True),
-        "single": nn.GroupNorm(8, 8), "pairs": nn.GroupNorm(4, 8), "tracked": nn.InstanceNorm2d(8, affine=True, track_running_stats=True),
+        "single": nn.GroupNorm(8, 8), "pairs": nn.GroupNorm(4, 8),
+        "tracked": nn.InstanceNorm2d(8, affine=True, track_running_stats=True),
     }  # fmt: skip
     for name in ("instance", "single", "pairs", "tracked"):
         nn.init.normal_(layers[name].weight)
@@ -151,7 +151,7 @@ def test_activations_have_the_precision_of_the_network(dtype):
 
 def test_one_channel_that_meets_all_others_stays():
     structure, _ = pruned_at(Net(lambda n, x: n.conv(x) * x[:, :1], 8, conv=conv()), EXAMPLE)
-    [stem, conv_] = structure.groups
+    stem = structure.groups[0]
     assert stem.producers[0].outputs.flatten().tolist() == list(range(1, 8))
 
 
