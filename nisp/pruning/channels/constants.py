@@ -19,6 +19,7 @@ from nisp.pruning.channels.counts import VALUED, report_values
 from nisp.pruning.channels.ids import Ids, claimed, unique
 from nisp.pruning.channels.names import Names, WeightAxis
 from nisp.pruning.channels.probing import Probe
+from nisp.pruning.channels.table import named
 
 _ELSE = ("", 0)
 """Stands among a dimension's parameters for anything else that lies along it."""
@@ -44,6 +45,11 @@ class Computed(NamedTuple):
 
 _SHAPED_LIKE = {Tensor.expand_as, Tensor.view_as, Tensor.reshape_as, Tensor.type_as, Tensor.to}
 """Operations whose second tensor only gives a shape or a type."""
+
+_FILLED = set(named(
+    "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_full new_empty"
+))  # fmt: skip
+"""Operations that take only the shape of their tensor."""
 
 _READ_OUT = {
     *(Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__),
@@ -106,6 +112,10 @@ class Constants(TorchFunctionMode):
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if any(isinstance(tensor, Ids) for tensor in tensors):
             return func(*args, **kwargs)
+        if func in _SHAPED_LIKE:
+            tensors = tensors[:1]
+        elif func in _FILLED:
+            tensors = []
         known = [tensor for tensor in tensors if self._origin(tensor) is not None]
         self.used.update(name for tensor in known if (name := self._names.of(tensor)))
         try:
@@ -160,30 +170,49 @@ class Constants(TorchFunctionMode):
     def _origins(self, func: Any, probe: Probe, tensors: list[Tensor]) -> list[Origin]:
         along: list[list[set[WeightAxis]]] = [[set() for _ in output.shape] for output in probe.outputs]
         sources: list[list[list[tuple[Tensor, int]]]] = [[[] for _ in output.shape] for output in probe.outputs]
-        for tensor in {id(tensor): tensor for tensor in tensors}.values():
-            origin = self._origin(tensor)
-            for dim, size in enumerate(tensor.shape):
-                cuts = frozenset() if origin is None else origin.along[dim]
-                if not cuts and size == 1:
-                    continue
-                places = probe.aligned(tensor, dim)
-                if None in places:
-                    self._mix(cuts, func)
-                for output, place in enumerate(places):
-                    if place is not None:
-                        along[output][place] |= cuts or {_ELSE}
-                        if origin is not None and origin.silent[dim]:
-                            sources[output][place].append((tensor, dim))
+        for tensor, dim, cuts, silent in self._axes(tensors):
+            shapes = [output.shape for output in probe.outputs]
+            meets = any(
+                each and shape[e] == tensor.size(dim)
+                for dims, shape in zip(along, shapes, strict=True)
+                for e, each in enumerate(dims)
+            )
+            if not cuts and not meets:
+                continue
+            places = probe.aligned(tensor, dim)
+            if None in places:
+                self._mix(cuts, func)
+            for output, place in enumerate(places):
+                if place is not None:
+                    along[output][place] |= cuts or {_ELSE}
+                    if silent:
+                        sources[output][place].append((tensor, dim))
         for each in [each for dims in along for each in dims if _ELSE in each]:
             self._mix(each, func)
-        silent = [
+        zeros = [
             tuple(bool(zeroed) and probe.vanishes(zeroed, output, dim) for dim, zeroed in enumerate(dims))
             for output, dims in enumerate(sources)
         ]
         return [
-            Origin(tuple(frozenset() if _ELSE in each else frozenset(each) for each in dims), zeros)
-            for dims, zeros in zip(along, silent, strict=True)
+            Origin(tuple(frozenset() if _ELSE in each else frozenset(each) for each in dims), silent)
+            for dims, silent in zip(along, zeros, strict=True)
         ]
+
+    def _axes(self, tensors: list[Tensor]) -> list[tuple[Tensor, int, frozenset[WeightAxis], bool]]:
+        """Each dimension of the tensors, its parameters and whether it is silent; those without parameters last."""
+        found = []
+        for tensor in {id(tensor): tensor for tensor in tensors}.values():
+            origin = self._origin(tensor)
+            for dim, size in enumerate(tensor.shape):
+                cuts = frozenset() if origin is None or self._is_kernel(tensor, dim) else origin.along[dim]
+                cuts -= self.mixed.keys()  # these stay anyway
+                if cuts or size > 1:
+                    found.append((tensor, dim, cuts, origin is not None and origin.silent[dim]))
+        return sorted(found, key=lambda axis: not axis[2])
+
+    def _is_kernel(self, tensor: Tensor, dim: int) -> bool:
+        """Whether positions, which are never removed, lie along ``dim`` of a layer's weight."""
+        return dim > 1 and self._names.of(tensor) in self._names.layer_weights
 
     def _origin(self, tensor: Tensor) -> Origin | None:
         name = self._names.of(tensor)

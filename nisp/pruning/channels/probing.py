@@ -24,9 +24,13 @@ class Probe:
     def __init__(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._func = func
         self._leaves, self._layout = tree_flatten((args, kwargs))
-        self._random: dict[torch.device, torch.Generator] = {}
+        name = getattr(func, "__name__", "")
+        self._in_place = name.endswith("_") or name.startswith("__i")
+        self._generators: dict[torch.device, torch.Generator] = {}
         tensors = {id(leaf): leaf for leaf in self._leaves if isinstance(leaf, Tensor)}
-        self._values = {key: self._drawn(tensor) for key, tensor in tensors.items()}
+        drawn = {key: self._drawn(tensor) for key, tensor in tensors.items()}
+        self._values = {key: values for key, (values, _) in drawn.items()}
+        self._others = {key: others for key, (_, others) in drawn.items()}
         self.outputs = self._run(self._values)
 
     def aligned(self, tensor: Tensor, dim: int) -> list[int | None]:
@@ -36,11 +40,13 @@ class Probe:
         """
         size = tensor.size(dim)
         found = [{e for e in range(output.dim()) if output.size(e) == size} for output in self.outputs]
-        for half in self._halves(size, tensor.device):
+        values, others = self._values[id(tensor)], self._others[id(tensor)]
+        for half in _halves(size, tensor.device):
             if not any(found):
                 break
+            mask = half.reshape(-1, *[1] * (tensor.dim() - 1 - dim % tensor.dim()))
             try:
-                changed = self._run({**self._values, id(tensor): self._other(tensor, dim, half)})
+                changed = self._run({**self._values, id(tensor): torch.where(mask, others, values)})
             except (RuntimeError, ValueError, IndexError):  # an index that another tensor does not have
                 return [None] * len(self.outputs)
             for dims, before, after in zip(found, self.outputs, changed, strict=True):
@@ -61,43 +67,42 @@ class Probe:
         return not bool(result[half].any())
 
     def _run(self, values: dict[int, Tensor]) -> list[Tensor]:
-        leaves = [values[id(leaf)].clone() if isinstance(leaf, Tensor) else leaf for leaf in self._leaves]
+        """The outputs; the operation may write to tensors of running statistics, or to its first."""
+        leaves = [
+            (values[id(leaf)].clone() if self._in_place or leaf.dim() < 2 else values[id(leaf)])
+            if isinstance(leaf, Tensor)
+            else leaf
+            for leaf in self._leaves
+        ]
         args, kwargs = tree_unflatten(leaves, self._layout)
         return [leaf for leaf in tree_flatten(self._func(*args, **kwargs))[0] if isinstance(leaf, Tensor)]
 
-    def _drawn(self, tensor: Tensor) -> Tensor:
+    def _drawn(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        """Values, and others that differ from them everywhere, by factors of their own."""
+        if tensor.dtype != torch.bool and not tensor.is_floating_point():
+            return tensor.detach(), tensor.detach() + 1
+        drawn = torch.rand(2, *tensor.shape, generator=self._generator(tensor.device), device=tensor.device)
         if tensor.dtype == torch.bool:
-            return torch.rand(tensor.shape, generator=self._generator(tensor.device), device=tensor.device) > 0.5
-        if not tensor.is_floating_point():
-            return tensor.detach()
-        drawn = torch.rand(tensor.shape, generator=self._generator(tensor.device), device=tensor.device)
-        return (drawn + 0.5).to(tensor.dtype)
-
-    def _other(self, tensor: Tensor, dim: int, half: Tensor) -> Tensor:
-        """The drawn values with those of ``half`` of the indices changed."""
-        values, where = self._values[id(tensor)], half.nonzero().flatten()
-        chosen = values.index_select(dim, where)
-        if values.dtype == torch.bool:
-            return values.index_copy(dim, where, ~chosen)
-        if not values.is_floating_point():
-            return values.index_copy(dim, where, chosen + 1)
-        factor = 2 + torch.rand(chosen.shape, generator=self._generator(values.device), device=values.device)
-        return values.index_copy(dim, where, chosen * factor.to(chosen.dtype))
-
-    def _halves(self, size: int, device: torch.device) -> list[Tensor]:
-        """Sets of indices, bool, that tell indices apart; for a single index, the set of it."""
-        numbers = torch.arange(size, device=device)
-        bits = max(1, (size - 1).bit_length())
-        if bits <= ROUNDS:
-            return [(numbers >> bit) % 2 == (0 if size == 1 else 1) for bit in range(bits)]
-        draw = [torch.rand(size, generator=self._generator(device), device=device) for _ in range(ROUNDS)]
-        return [each < each.median() for each in draw]
+            return drawn[0] > 0.5, drawn[0] <= 0.5
+        values = drawn[0] + 0.5
+        return values.to(tensor.dtype), (values * (2 + drawn[1])).to(tensor.dtype)
 
     def _generator(self, device: torch.device) -> torch.Generator:
-        return self._random.setdefault(device, torch.Generator(device).manual_seed(0))
+        return self._generators.setdefault(device, torch.Generator(device).manual_seed(0))
+
+
+def _halves(size: int, device: torch.device) -> list[Tensor]:
+    """Sets of indices, bool, that tell indices apart; for a single index, the set of it."""
+    numbers = torch.arange(size, device=device)
+    bits = max(1, (size - 1).bit_length())
+    if bits <= ROUNDS:
+        return [(numbers >> bit) % 2 == (0 if size == 1 else 1) for bit in range(bits)]
+    generator = torch.Generator(device).manual_seed(0)
+    draws = [torch.rand(size, generator=generator, device=device) for _ in range(ROUNDS)]
+    return [each < each.median() for each in draws]
 
 
 def _differs(before: Tensor, after: Tensor) -> Tensor:
     if not before.is_floating_point():
         return before != after
-    return (after - before).abs() > _CHANGED * before.abs() + 1e-6
+    return (after - before).abs_() > before.abs().mul_(_CHANGED).add_(1e-6)

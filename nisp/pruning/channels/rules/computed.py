@@ -62,7 +62,8 @@ def read(channels: Any, weight: Tensor, dim: int, ids: np.ndarray) -> None:
     """A weight reads the channels ``ids`` along ``dim``."""
     channels.read_along(weight, dim, ids)
     if not channels.constants.silent(weight, dim):
-        channels.fix(ids, "is read by a weight that is not a layer's own")
+        bare = channels.names.of(weight) is not None
+        channels.fix(ids, f"is read by a weight that {'is not a layer\'s own' if bare else 'the network computes'}")
 
 
 def _written(channels: Any, weight: Tensor, bias: Tensor | None, dim: int = 0) -> np.ndarray:
