@@ -41,6 +41,10 @@ _QUOTIENTS = set(named(
 """Operations that turn integers into floating-point numbers."""
 
 
+_MAGNITUDES = set(named("abs absolute __abs__ angle"))
+"""Operations that make a complex number a real one."""
+
+
 def with_type(func: Callable[..., Any], args: Any, kwargs: dict[str, Any], result: Any) -> Any:
     """The ids of ``result``, claiming the type that ``func`` gives; a type that its rule has given stays."""
     given = {id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Ids)}
@@ -66,6 +70,10 @@ def _type_of(func: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> tor
     if func in (Tensor.to, Tensor.type, Tensor.type_as):
         return _target(leaves)
     dtype = _promoted(leaves)
+    if func in (torch.float_power, Tensor.float_power):
+        return torch.float64
+    if func in _MAGNITUDES and dtype.is_complex:
+        return dtype.to_real()
     device = next(leaf.device.type for leaf in leaves if isinstance(leaf, Ids))
     if torch.is_autocast_enabled(device) and dtype.is_floating_point:
         if func in _LOWERED:

@@ -63,7 +63,8 @@ def read(channels: Any, weight: Tensor, dim: int, ids: np.ndarray) -> None:
     channels.read_along(weight, dim, ids)
     if not channels.constants.silent(weight, dim):
         bare = channels.names.of(weight) is not None
-        channels.fix(ids, f"is read by a weight that {'is not a layer\'s own' if bare else 'the network computes'}")
+        what = "a weight that is not a layer's own" if bare else "a weight that the network computes"
+        channels.fix(ids, f"is read by {what}")
 
 
 def _written(channels: Any, weight: Tensor, bias: Tensor | None, dim: int = 0) -> np.ndarray:

@@ -14,7 +14,7 @@ from nisp.pruning.channels.table import named, opaque, rule
 
 
 @rule(*named(
-    "dim numel stride is_contiguous is_sparse ndimension element_size __len__ __hash__ __repr__ get_device nelement "
+    "dim numel stride is_contiguous is_sparse ndimension __len__ __hash__ __repr__ get_device nelement "
     "is_same_size __format__ storage_offset"
 ))  # fmt: skip
 def _plain(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
@@ -32,6 +32,11 @@ def _shape(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
 @rule(Tensor.dtype.__get__)  # type: ignore[attr-defined]
 def _dtype(channels: Any, func: Any, input: Tensor) -> torch.dtype:
     return claimed(input)
+
+
+@rule(Tensor.element_size)
+def _element_size(channels: Any, func: Any, input: Tensor) -> int:
+    return claimed(input).itemsize
 
 
 @rule(*named("is_floating_point is_complex"))
