@@ -217,7 +217,10 @@ class ChannelPass:
     def multiple(self, cut: WeightAxis, weight: Tensor, groups: int) -> int | None:
         """How many outputs, along ``cut``, each input of a depthwise convolution has; None of any other convolution."""
         if self.first is not None:
-            return self.first.multiples.get(cut)
+            multiple, ids = self.first.multiples.get(cut), self.first.reads.get(cut)
+            if multiple is not None and ids is not None and groups * multiple != self._kept(ids).sum():
+                self.fix(ids, "is read by a convolution whose number of groups stays")
+            return multiple
         if groups > 1 and weight.size(1) == 1:
             self.multiples[cut] = weight.size(0) // groups
         return self.multiples.get(cut)

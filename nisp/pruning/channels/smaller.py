@@ -15,7 +15,7 @@ def smaller(names: Names, left: Mapping[WeightAxis, np.ndarray], used: Collectio
     """While open, the parameters and buffers called ``used`` are as small as ``left`` says, bool per index of each.
 
     Only their sizes matter to a pass on ids, so each is a slice of the whole. Batch and instance norms, which may check
-    it, are told their number of channels.
+    it, are told their number of channels, and depthwise convolutions their number of groups.
     """
     whole: list[tuple[dict[str, Any], str, Any]] = []
     slices = {name: tensor for name in used if (tensor := _left_of(names, name, left)) is not None}
@@ -27,17 +27,24 @@ def smaller(names: Names, left: Mapping[WeightAxis, np.ndarray], used: Collectio
                 holder: dict[str, Any] = owner._parameters if leaf in owner._parameters else owner._buffers
                 whole.append((holder, leaf, holder[leaf]))
                 holder[leaf] = tensor
-        for (name, _), kept in left.items():
-            norm = names.owners[name]
-            if isinstance(norm, nn.modules.batchnorm._NormBase):
-                whole.append((vars(norm), "num_features", norm.num_features))
-                norm.num_features = int(kept.sum())
+        for (name, dim), kept in left.items():
+            owner = names.owners[name]
+            if isinstance(owner, nn.modules.batchnorm._NormBase):
+                whole.append((vars(owner), "num_features", owner.num_features))
+                owner.num_features = int(kept.sum())
+            elif dim == 0 and name in names.layer_weights and _is_depthwise(owner):
+                whole.append((vars(owner), "groups", owner.groups))
+                owner.groups = owner.groups * int(kept.sum()) // len(kept)
         yield
     finally:
         for holder, leaf, value in reversed(whole):
             holder[leaf] = value
         for tensor in slices.values():
             names.forget(tensor)
+
+
+def _is_depthwise(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d) and layer.groups == layer.in_channels > 1
 
 
 def _left_of(names: Names, name: str, left: Mapping[WeightAxis, np.ndarray]) -> Tensor | None:

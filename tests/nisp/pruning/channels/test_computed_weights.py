@@ -102,6 +102,13 @@ CASES = {
     "depthwise with a gain": (
         lambda n, x: F.conv2d(x, n.conv.weight * n.gain[:, None, None, None], n.conv.bias, groups=x.shape[1]), 8,
         {"conv": conv(8, 8, groups=8), "gain": vector(8)}, {"stem", "conv"}),
+    "depthwise by a layer's own number of groups": (
+        lambda n, x: F.conv2d(x, n.conv.weight * n.gain[:, None, None, None], None, groups=n.conv.groups), 8,
+        {"conv": conv(8, 8, groups=8), "gain": vector(8)}, {"stem", "conv"}),
+    "depthwise by a constant number": (lambda n, x: n.conv(F.conv2d(x, n.blur, groups=8)), 8,
+                                       {"conv": conv(), "blur": vector(8, 1, 1, 1)}, {"conv"}),
+    "depthwise by a bare weight": (lambda n, x: n.conv(F.conv2d(x, n.blur, groups=x.shape[1])), 8,
+                                   {"conv": conv(), "blur": vector(8, 1, 1, 1)}, {"stem", "conv"}),
     "grouped with a gain": (
         lambda n, x: F.conv2d(x, n.conv.weight * n.gain[:, None, None, None], n.conv.bias, groups=2), 8,
         {"conv": conv(8, 8, groups=2), "gain": vector(8)}, {"stem", "conv"}),
