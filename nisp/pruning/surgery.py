@@ -173,6 +173,9 @@ def _tell_size(module: nn.Module) -> None:
     elif isinstance(module, nn.modules.batchnorm._NormBase):
         sized = module.weight if module.weight is not None else module.running_mean
         module.num_features = module.num_features if sized is None else len(sized)
+    elif isinstance(module, nn.GroupNorm) and module.weight is not None:
+        module.num_groups = module.num_groups * len(module.weight) // module.num_channels
+        module.num_channels = len(module.weight)
     elif isinstance(module, nn.PReLU):
         module.num_parameters = len(module.weight)
 

@@ -17,6 +17,7 @@ class Names:
 
     twins   name of a tensor -> all of its names; several where modules share it
     owners  any name of a tensor -> the module that it belongs to
+    layer_weights  names of the weights of convolution and linear layers
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -30,27 +31,29 @@ class Names:
         self.owners = {
             name: model.get_submodule(name.rpartition(".")[0]) for twins in self.twins.values() for name in twins
         }
+        self.layer_weights = self._weights()
         self._holders = _holders_of_sizes(model)
 
     def of(self, tensor: Any) -> str | None:
         """Name of a parameter or buffer; None for anything else."""
         return self._names.get(id(tensor))
 
-    def weights(self) -> set[str]:
-        """Names of the weights of convolution and linear layers."""
+    def _weights(self) -> set[str]:
         kinds = (nn.Linear, nn.modules.conv._ConvNd)
         return {name for name in self.twins if isinstance(self.owners[name], kinds) and name.endswith("weight")}
 
-    def axis_of(self, tensor: Tensor, dim: int) -> WeightAxis | None:
-        """The parameter dimension behind ``dim`` of ``tensor``, if that is a parameter or a view in the same order."""
-        source = tensor if self.of(tensor) else tensor._base
-        name = self.of(source)
-        if source is None or name is None:
-            return None
-        ours, theirs = ([d for d, size in enumerate(t.shape) if size != 1] for t in (tensor, source))
-        if [tensor.size(d) for d in ours] != [source.size(d) for d in theirs]:
-            return None
-        return name, theirs[ours.index(dim % tensor.dim())]
+    def stands_for(self, tensor: Tensor, name: str) -> None:
+        """From now on, ``name`` is also the name of ``tensor``."""
+        self._names[id(tensor)] = name
+
+    def forget(self, tensor: Tensor) -> None:
+        """Undo `stands_for`."""
+        del self._names[id(tensor)]
+
+    def reads_along(self, name: str, dim: int) -> bool:
+        """Whether the layer that this weight belongs to reads its inputs along ``dim``."""
+        transposed = isinstance(self.owners[name], nn.modules.conv._ConvTransposeNd)
+        return name in self.layer_weights and dim == (0 if transposed else 1)
 
     def holder_of(self, sizes: Any) -> Holder | None:
         """The attribute that holds this sizes object, or None."""

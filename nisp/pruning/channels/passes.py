@@ -24,9 +24,13 @@ from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
 from nisp.errors import first_line
-from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
+from nisp.pruning.channels.constants import Constants
+from nisp.pruning.channels.counts import counted
+from nisp.pruning.channels.dtypes import with_type
+from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies, wrapped
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
+from nisp.pruning.channels.smaller import smaller
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, named, opaque
 from nisp.pruning.dispatch import Dispatched, public
 from nisp.pruning.inputs import Inputs, called, each_tensor
@@ -55,14 +59,20 @@ class ChannelPass:
     reads    cut (a weight and its dimension) -> id of each index along it
     labels   id -> label; ids with the same label are tied, and removed together
     movable  label -> whether it may be removed
+    multiples  outputs of a depthwise convolution -> how many each input has
     sizes    module attribute that holds sizes to split into -> the sizes left
     """
 
     def __init__(self, model: nn.Module, first: "ChannelPass | None" = None, kept: np.ndarray | None = None) -> None:
         self.first, self.kept = first, kept
         self.names = Names(model)
+        self.constants: Constants = (
+            Constants(self.names) if first is None else Constants(self.names, first.constants, first.reads)
+        )
+        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
+        self.multiples: dict[WeightAxis, int] = {}
         self.reads: dict[WeightAxis, np.ndarray] = {}
         self.cuts: dict[WeightAxis, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
@@ -75,6 +85,7 @@ class ChannelPass:
         self.trail: list[Any] = []
         self.dormant: set[str] = set()
         self.made: list[weakref.ref[Tensor]] = []
+        self.settled = False
         self.stuck = False
 
     def run(self, model: nn.Module, example: Inputs) -> None:
@@ -82,10 +93,14 @@ class ChannelPass:
 
         If some layers do not run then (auxiliary heads), the modules that hold them run again in training mode.
         """
-        self._forward(model, example)
-        self.dormant = self.names.weights() - self.met if self.first is None else self.first.dormant
-        if self.dormant:
-            self._forward_in_training(model, example)
+        left = {} if self.first is None else {cut: self._kept(ids) for cut, ids in self.first.reads.items()}
+        used = set() if self.first is None else self.first.constants.used
+        with smaller(self.names, left, used):
+            self._forward(model, example)
+            ran = self.met | self.constants.used
+            self.dormant = self.names.layer_weights - ran if self.first is None else self.first.dormant
+            if self.dormant:
+                self._forward_in_training(model, example)
         if self.first is None:
             self._settle()
 
@@ -111,7 +126,7 @@ class ChannelPass:
     def _forward(self, model: nn.Module, example: Inputs) -> None:
         try:
             with torch.no_grad(), following(self), Dispatched(Ids):
-                outputs = called(model, each_tensor(example, lambda t: fixed_ids(t.shape, t.device)))
+                outputs = called(model, each_tensor(example, lambda t: fixed_ids(t.shape, t.device, t.dtype)))
             found = [tensor for tensor in tensors_in(outputs) if isinstance(tensor, Ids)]
             if not found:
                 raise Unfit("it returns nothing that depends on its input through operations that can be followed")
@@ -135,13 +150,18 @@ class ChannelPass:
             ids = reference()
             if ids is not None:
                 ids.__class__ = Tensor
+                ids.__dict__.clear()
         self.made.clear()
 
     def _settle(self) -> None:
         """Give tied ids the same label, and note which labels may be removed."""
+        for cut, operation in self.constants.mixed.items():
+            if cut in self.reads:
+                self.fix(self.reads[cut], f"is mixed with others where the network computes its weights ({operation})")
         self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
+        self.settled = True
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
@@ -158,7 +178,7 @@ class ChannelPass:
             self.operations.append((site, np.concatenate(met)))
             self.met.update(name for leaf in leaves if (name := self.names.of(leaf)))
         self.trail.append(func)
-        result = (body or opaque)(self, func, *args, **kwargs)
+        result = with_type(func, args, kwargs, (body or opaque)(self, func, *args, **kwargs))
         self.made += [weakref.ref(leaf) for leaf in [*leaves, *tree_flatten(result)[0]] if isinstance(leaf, Ids)]
         return result
 
@@ -168,6 +188,9 @@ class ChannelPass:
         If all of these are fixed already, go back to the last operation that read any other channel.
         """
         assert self.first is not None
+        reads = self.first.reads
+        for ids in [*self.constants.failed_ids, *(reads[cut] for cut in self.constants.failed if cut in reads)]:
+            self.fix(ids, "belongs to weights whose size the network relies on")
         for func, (site, met) in reversed(list(zip(self.trail, self.first.operations, strict=False))):
             alike = [ids for place, ids in self.first.operations if place == site] if site else [met]
             self.fix(np.concatenate(alike), f"is relied on by {resolve_name(func)}")
@@ -213,18 +236,35 @@ class ChannelPass:
             return cut not in self.first.reads
         return not varies(ids, dim) and any(varies(ids, d) for d in range(ids.dim()))
 
-    def write(self, weight: str, count: int) -> np.ndarray:
-        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass."""
-        cut = (weight, 0)
+    def write(self, cut: WeightAxis, count: int, groups: int = 1) -> np.ndarray:
+        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass.
+
+        ``count`` outputs lie along ``cut``. If that is used by several ``groups``, each has as many outputs, which
+        follow one another, and all lose the same.
+        """
         if self.first is not None:
             before = self.first.reads[cut]
             left = np.flatnonzero(self._kept(before))
             self.cuts[cut] = left
-            return before[left]
+            return (before[left] + len(before) * np.arange(groups)[:, None]).flatten()
         if cut not in self.reads:
             self.reads[cut] = np.arange(self.count + 1, self.count + 1 + count)
-            self.count += count
-        return self.reads[cut]
+            self.count += count * groups
+        ids = self.reads[cut] + count * np.arange(groups)[:, None]
+        for part in ids[1:]:
+            self.tie(ids[0], part)
+        return ids.flatten()
+
+    def multiple(self, cut: WeightAxis, weight: Tensor, groups: int) -> int | None:
+        """How many outputs, along ``cut``, each input of a depthwise convolution has; None of any other convolution."""
+        if self.first is not None:
+            multiple, ids = self.first.multiples.get(cut), self.first.reads.get(cut)
+            if multiple is not None and ids is not None and groups * multiple != self._kept(ids).sum():
+                self.fix(ids, "is read by a convolution whose number of groups stays")
+            return multiple
+        if groups > 1 and weight.size(1) == 1:
+            self.multiples[cut] = weight.size(0) // groups
+        return self.multiples.get(cut)
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
@@ -242,22 +282,54 @@ class ChannelPass:
         if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
             self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
 
+    def in_order(self, cut: WeightAxis, ids: np.ndarray) -> bool:
+        """Whether, in a later pass, ``ids`` are what is left along ``cut``, in the order of the first pass."""
+        assert self.first is not None
+        before = self.first.reads[cut]
+        return np.array_equal(ids, before[self._kept(before)])
+
     def meet(self, ids: Tensor, tensor: Tensor) -> Tensor:
-        """An activation times or plus a constant tensor; if that is a parameter, it is cut with the channels."""
-        aligned = tensor.dim() <= ids.dim() and all(
-            tensor.size(d) in (1, ids.size(d)) or self._known(tensor, d) for d in range(-tensor.dim(), 0)
+        """An activation times or plus a constant tensor; parameters behind that are cut with the channels."""
+        aligned = all(
+            ids.size(d) == 1 or tensor.size(d) in (1, ids.size(d)) or self._known(tensor, d)
+            for d in range(-min(tensor.dim(), ids.dim()), 0)
         )
         if not aligned:
             self.fix(unique(ids), "is broadcast to a tensor of another shape")
             return fixed_ids(torch.broadcast_shapes(ids.shape, tensor.shape), ids.device)
+        shape = [1] * (tensor.dim() - ids.dim()) + list(ids.shape)
         for d in range(-tensor.dim(), 0):
-            if tensor.size(d) > 1 and (self._known(tensor, d) or varies(ids, d)):
-                cut = self.names.axis_of(tensor, d)
-                if cut is None:
-                    self.fix(self.column(ids, d), "meets a tensor that is not a parameter")
-                else:
-                    self.read(cut, self.column(ids, d))
+            if shape[d] == 1 and tensor.size(d) > 1 and not self._known(tensor, d):
+                shape[d] = tensor.size(d)
+        ids = ids if list(ids.shape) == shape else wrapped(ids.expand(shape))
+        for d in range(-tensor.dim(), 0):
+            if (tensor.size(d) > 1 and varies(ids, d)) or self._known(tensor, d):
+                self.read_along(tensor, d, self.column(ids, d))
         return ids
+
+    def read_along(self, tensor: Tensor, dim: int, ids: np.ndarray) -> None:
+        """Note that the indices along ``dim`` of a constant tensor meet the channels ``ids``."""
+        cuts = self.constants.along(tensor, dim)
+        if not cuts:
+            self.fix(ids, "meets a tensor that is not a parameter")
+        for cut in cuts:
+            self.read(cut, ids)
+
+    def counted(self, ids: Tensor, dim: int) -> int:
+        """Size along ``dim``; in the first pass, if channels lie along it, one that reports when it is a value."""
+        if self.first is not None or not varies(ids, dim):
+            return ids.size(dim)
+        return counted(ids.size(dim), unique(ids), self._report)
+
+    def _report(self, ids: np.ndarray) -> None:
+        if not self.settled:
+            self.fix(ids, "is counted, and the network computes with their number")
+
+    def size_of(self, tensor: Tensor, dim: int) -> int:
+        """Size of a constant tensor before anything was removed."""
+        cuts = self.constants.along(tensor, dim)
+        known = [len(self.first.reads[cut]) for cut in cuts if self.first is not None and cut in self.first.reads]
+        return known[0] if known else tensor.size(dim)
 
     def sizes_left(self, sizes: list[int] | tuple[int, ...], ids: Tensor, dim: int) -> list[int]:
         """The ``sizes`` of a split; in a later pass what is left of them, if a module's attribute holds them."""
@@ -275,7 +347,7 @@ class ChannelPass:
 
     def _known(self, tensor: Tensor, dim: int) -> bool:
         """Whether, in the first pass, ``dim`` of this tensor was read along channels."""
-        return self.first is not None and tensor.size(dim) > 1 and self.names.axis_of(tensor, dim) in self.first.reads
+        return self.first is not None and any(cut in self.first.reads for cut in self.constants.along(tensor, dim))
 
     def _kept(self, ids: np.ndarray) -> np.ndarray:
         assert self.kept is not None

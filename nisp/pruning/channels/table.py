@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 
-from nisp.pruning.channels.ids import Ids, fixed_ids, unique
+from nisp.pruning.channels.ids import Ids, claimed, fixed_ids, unique
 
 Rule = Callable[..., Any]
 """``rule(channels, function, *args, **kwargs)``: the pass, the operation and its arguments; `Ids` are activations."""
@@ -45,14 +45,18 @@ def opaque(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     def shape_only(value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
-        return torch.empty(value.shape, device="meta", dtype=None if isinstance(value, Ids) else value.dtype)
+        dtype = claimed(value) if isinstance(value, Ids) else value.dtype
+        return torch.empty(value.shape, device="meta", dtype=dtype)
 
     def zeros(value: Any) -> Any:
-        return torch.zeros(value.shape, device=value.device) if isinstance(value, Ids) else value
+        if not isinstance(value, Ids):
+            return value
+        dtype = claimed(value)  # a mask chooses everything, so that what it chooses has values
+        return torch.full(value.shape, dtype == torch.bool, dtype=dtype, device=value.device)
 
     try:
         outputs = func(*tree_map(shape_only, args), **tree_map(shape_only, kwargs))
     except (NotImplementedError, RuntimeError):  # shapes that depend on values
         outputs = func(*tree_map(zeros, args), **tree_map(zeros, kwargs))
     device = inputs[0].device
-    return tree_map(lambda out: fixed_ids(out.shape, device) if isinstance(out, Tensor) else out, outputs)
+    return tree_map(lambda out: fixed_ids(out.shape, device, out.dtype) if isinstance(out, Tensor) else out, outputs)

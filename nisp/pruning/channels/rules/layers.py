@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from nisp.pruning.channels.ids import Ids, wrapped
+from nisp.pruning.channels.rules.computed import computed_convolution, computed_linear
 from nisp.pruning.channels.table import named, opaque, rule
 
 
@@ -15,7 +16,7 @@ from nisp.pruning.channels.table import named, opaque, rule
 def _linear(channels: Any, func: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     name = _layer(channels, input, weight, bias, nn.Linear)
     if name is None:
-        return opaque(channels, func, input, weight, bias)
+        return computed_linear(channels, func, input, weight, bias)
     if channels.mixes_positions((name, 1), input, -1):
         return wrapped(input.narrow(-1, 0, 1).expand(*input.shape[:-1], weight.size(0)))
     channels.read((name, 1), channels.column(input, -1))
@@ -31,7 +32,7 @@ def _layer(channels: Any, input: Any, weight: Any, bias: Any, kind: type | tuple
 
 
 def _written(channels: Any, name: str, weight: Tensor, bias: Tensor | None, device: torch.device) -> Tensor:
-    ids = channels.write(name, weight.size(0))
+    ids = channels.write((name, 0), weight.size(0))
     if bias is not None:
         channels.read((channels.names.of(bias), 0), ids)
     return torch.from_numpy(ids).to(device)
@@ -51,11 +52,13 @@ def _convolution(
 ) -> Tensor:
     """All ``groups`` lose the same channels; a depthwise convolution writes the channels that it reads."""
     name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-    if name is None:
+    if not isinstance(input, Ids) or isinstance(weight, Ids) or isinstance(bias, Ids):
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
     row = channels.column(input, 1)
-    if groups > 1 and weight.size(1) == 1:
-        ids = row.repeat(weight.size(0) // groups)
+    if name is None:
+        written = torch.from_numpy(computed_convolution(channels, row, weight, bias, groups)).to(input.device)
+    elif (multiple := channels.multiple((name, 0), weight, groups)) is not None:
+        ids = row.repeat(multiple)
         channels.read((name, 0), ids)
         if bias is not None:
             channels.read((channels.names.of(bias), 0), ids)

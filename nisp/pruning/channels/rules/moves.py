@@ -6,10 +6,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from nisp.pruning.channels.ids import Ids, fixed_ids, varies, wrapped
 from nisp.pruning.channels.table import named, opaque, rule
+
+_LIKE_ANOTHER = (Tensor.expand_as, Tensor.view_as, Tensor.reshape_as)
 
 
 @rule(*[getattr(Tensor, name).__get__ for name in ("T", "mT", "data")], Tensor.unfold, *named(
@@ -19,6 +21,8 @@ from nisp.pruning.channels.table import named, opaque, rule
     "index_select diagonal"
 ), shaped=True)  # fmt: skip
 def _moved(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
+    if func not in _LIKE_ANOTHER and any(isinstance(leaf, Ids) for leaf in tree_leaves((args[1:], kwargs))):
+        return opaque(channels, func, *args, **kwargs)  # positions that depend on values
     return tree_map(wrapped, func(*args, **kwargs))
 
 

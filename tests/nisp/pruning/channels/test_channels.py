@@ -158,7 +158,9 @@ CASES = {
     "layer norm": (lambda n, x: n.norm(n.conv(x).transpose(1, 3)).transpose(1, 3), 6,
                    {"conv": nn.Conv2d(8, 6, 1), "norm": nn.LayerNorm(6)}, {"stem"}),
     "group norm": (lambda n, x: n.norm(n.conv(x)), 6, 
-                   {"conv": nn.Conv2d(8, 6, 1), "norm": nn.GroupNorm(2, 6)}, {"stem"}),
+                   {"conv": nn.Conv2d(8, 6, 1), "norm": nn.GroupNorm(2, 6)}, {"stem", "conv"}),
+    "group norm of all": (lambda n, x: n.norm(n.conv(x)), 6,
+                          {"conv": nn.Conv2d(8, 6, 1), "norm": nn.GroupNorm(1, 6)}, {"stem"}),
     "layer scale": (lambda n, x: n.conv(x) * n.scale[:, None, None] + x, 8,
                     {"conv": nn.Conv2d(8, 8, 1), "scale": nn.Parameter(torch.randn(8))}, {"stem", "conv"}),
     "prelu": (lambda n, x: n.act(n.conv(x)), 6, {"conv": nn.Conv2d(8, 6, 1), "act": nn.PReLU(6)}, {"stem", "conv"}),
@@ -235,7 +237,7 @@ def test_weights_that_two_modules_share_stay_shared():
 
 
 def test_a_network_without_removable_channels_is_refused_in_one_sentence():
-    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Flatten(), nn.Linear(64, 2))
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(1, 4), nn.Flatten(), nn.Linear(64, 2))
     with pytest.raises(UserError, match=r"no channel that can be removed.*normalised together"):
         anatomy(net, EXAMPLE)
 
