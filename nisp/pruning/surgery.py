@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from nisp.errors import UserError
 from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
+from nisp.pruning.layer_weights import LAYERS, TRANSPOSED, places_in
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,15 @@ def anatomy(model: nn.Module, example: Tensor) -> Anatomy:
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:
-    """Removable label -> (layer, dimension of its weight), in running order -> indices; labels ascending."""
+    """Removable label -> (layer, 0 for its outputs or 1 for its inputs), in running order -> indices."""
     places: dict[int, dict[tuple[str, int], list[int]]] = {}
     for (name, dim), ids in channels.reads.items():
-        if isinstance(channels.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
-            layer = name.rpartition(".")[0]
+        owner, (layer, _, leaf) = channels.names.owners[name], name.rpartition(".")
+        if isinstance(owner, LAYERS) and leaf == "weight":
+            side, ids = places_in(owner, dim, ids)
             for index, label in enumerate(channels.labels[ids].tolist()):
                 if channels.movable[label]:
-                    places.setdefault(label, {}).setdefault((layer, dim), []).append(index)
+                    places.setdefault(label, {}).setdefault((layer, side), []).append(index)
     return places
 
 
@@ -136,6 +138,10 @@ def _tell_size(module: nn.Module) -> None:
         if module.groups > 1 and module.weight.size(1) == 1 and module.in_channels == module.groups:
             module.groups = module.groups * module.weight.size(0) // module.out_channels
         module.out_channels, module.in_channels = module.weight.size(0), module.weight.size(1) * module.groups
+    elif isinstance(module, TRANSPOSED):
+        if module.groups > 1 and module.in_channels == module.groups:
+            module.groups = module.weight.size(0)
+        module.in_channels, module.out_channels = module.weight.size(0), module.weight.size(1) * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.modules.batchnorm._NormBase):

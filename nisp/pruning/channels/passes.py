@@ -174,18 +174,25 @@ class ChannelPass:
             return cut not in self.first.reads
         return not varies(ids, dim) and any(varies(ids, d) for d in range(ids.dim()))
 
-    def write(self, weight: str, count: int) -> np.ndarray:
-        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass."""
-        cut = (weight, 0)
+    def write(self, cut: WeightAxis, count: int, groups: int = 1) -> np.ndarray:
+        """Ids of a layer's outputs: new ones in the first pass, the ones that are left in a later pass.
+
+        ``count`` outputs lie along ``cut``. If that is used by several ``groups``, each has as many outputs, which
+        follow one another, and all lose the same.
+        """
+        steps = count * np.arange(groups)[:, None]
         if self.first is not None:
             before = self.first.reads[cut]
             left = np.flatnonzero(self._kept(before))
             self.cuts[cut] = left
-            return before[left]
+            return (before[left] + steps).flatten()
         if cut not in self.reads:
             self.reads[cut] = np.arange(self.count + 1, self.count + 1 + count)
-            self.count += count
-        return self.reads[cut]
+            self.count += count * groups
+        ids = self.reads[cut] + steps
+        for part in ids[1:]:
+            self.tie(ids[0], part)
+        return ids.flatten()
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
