@@ -22,6 +22,7 @@ from torch.overrides import resolve_name
 from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
+from nisp.pruning.channels.choices import Choices, Site
 from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, unique, varies
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
@@ -68,6 +69,9 @@ class ChannelPass:
         self.met: set[str] = set()
         self.operations: list[tuple[tuple[str, int] | None, np.ndarray]] = []
         self.trail: list[Any] = []
+        self.within: set[int] = set()
+        self.site: Site | None = None
+        self.choices: Choices = Choices() if first is None else first.choices
         self.with_heads = False
         self.stuck = False
 
@@ -104,17 +108,24 @@ class ChannelPass:
                 self.fix(unique(leaf.as_subclass(Tensor)), "is an output of the network")
 
     def _settle(self) -> None:
-        """Give tied ids the same label, and note which labels may be removed."""
+        """Give tied ids the same label, and note which labels may be removed: not those of all that a layer reads."""
         self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
+        for ids in self.reads.values():
+            if (ids != ids[0]).any() and (self.labels[ids] == self.labels[ids[0]]).all():
+                self.fix(ids, "can only be removed with all the other channels of its layer")
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
+
+    def removable(self) -> np.ndarray:
+        """Whether each id may be removed, bool per id."""
+        return self.movable[self.labels]
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
         body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
-        site = _site() if body in SHAPED else None
+        site = self.site = _site() if body in SHAPED else None
         leaves = tree_flatten((args, kwargs))[0]
         if self.first is None:
             met = [unique(leaf) for leaf in leaves if isinstance(leaf, Ids)]
@@ -160,13 +171,46 @@ class ChannelPass:
             self.fix(np.concatenate([one[foreign], other[foreign]]), "meets other channels once pruned")
 
     def column(self, ids: Tensor, dim: int) -> np.ndarray:
-        """The id of each index along ``dim``; an index with several ids gets FIXED, and these ids become fixed."""
+        """The id of each index along ``dim``; the ids of an index that has several are tied, and the first is taken."""
         small = compressed(ids).movedim(dim, -1)
         rows = small.expand(*small.shape[:-1], ids.size(dim)).reshape(-1, ids.size(dim)).cpu().numpy()
         mixed = (rows != rows[0]).any(0)
         if mixed.any():
-            self.fix(np.unique(rows[:, mixed]), "shares a place with other channels")
-        return np.where(mixed, FIXED, rows[0])
+            rest = rows[1:, mixed]
+            self.tie(np.broadcast_to(rows[0, mixed], rest.shape).flatten(), rest.flatten())
+            if (rows[:, mixed] == FIXED).any():
+                return np.where(mixed & (rows == FIXED).any(0), FIXED, rows[0])
+        return rows[0]
+
+    def mixes_within(self, ids: Tensor, dims: list[int]) -> bool:
+        """Whether an operation mixes ids along ``dims``, but not all, as channels lie along another dimension, too.
+
+        What it mixes can be `joined`.
+        """
+        if self.first is None and any(varies(ids, dim) for dim in dims):
+            inner = {dim % ids.dim() for dim in dims}
+            if any(varies(ids, dim) for dim in range(ids.dim()) if dim not in inner):
+                self.within.add(len(self.trail))
+        return len(self.trail) in (self.first or self).within
+
+    def joined(self, ids: Tensor, dims: list[int]) -> Tensor:
+        """Tie the ids along ``dims`` at each index of the others; ``dims`` shrink to length 1, the first ids."""
+        small = ids.as_subclass(Tensor)
+        for dim in dims:
+            small = small.narrow(dim, 0, 1)
+        thin = first = compressed(ids)
+        for dim in dims:
+            first = first.narrow(dim, 0, 1)
+        self.tie(first.expand(thin.shape).flatten().cpu().numpy(), thin.flatten().cpu().numpy())
+        return small
+
+    def alike(self, ways: list[np.ndarray]) -> None:
+        """Tie channels so that parts of them stay equal: the rows of one of ``ways``, or none where no way holds."""
+        if ways:
+            pick = self.choices.pick(self.site, len(ways) + 1, ways[0].flatten())
+            if pick < len(ways):
+                for part in ways[pick][1:]:
+                    self.tie(ways[pick][0], part)
 
     def mixes_positions(self, cut: WeightAxis, ids: Tensor, dim: int) -> bool:
         """Whether a layer that reads along ``dim`` mixes positions only, as channels lie along another dimension."""
@@ -180,16 +224,15 @@ class ChannelPass:
         ``count`` outputs lie along ``cut``. If that is used by several ``groups``, each has as many outputs, which
         follow one another, and all lose the same.
         """
-        steps = count * np.arange(groups)[:, None]
         if self.first is not None:
             before = self.first.reads[cut]
             left = np.flatnonzero(self._kept(before))
             self.cuts[cut] = left
-            return (before[left] + steps).flatten()
+            return (before[left] + len(before) * np.arange(groups)[:, None]).flatten()
         if cut not in self.reads:
             self.reads[cut] = np.arange(self.count + 1, self.count + 1 + count)
             self.count += count * groups
-        ids = self.reads[cut] + steps
+        ids = self.reads[cut] + count * np.arange(groups)[:, None]
         for part in ids[1:]:
             self.tie(ids[0], part)
         return ids.flatten()

@@ -109,7 +109,7 @@ def _transposed_convolution(
     if name is None or groups != channels.names.owners[name].groups:
         return opaque(channels, func, input, weight, bias, stride, padding, output_padding, groups, dilation)
     row = channels.column(input, 1)
-    if groups > 1 and weight.size(0) == groups:
+    if groups > 1 and (weight.size(0) == groups if channels.first is None else (name, 1) not in channels.first.reads):
         channels.read((name, 0), row)
         ids = row.repeat(weight.size(1))
     else:
