@@ -11,6 +11,7 @@ without a rule costs prunable channels, never correctness.
 """
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
 FIXED = 0
 """The id of values that belong to no removable channel."""
 
-_SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_SKIPPED = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parent}{os.sep}")
 
 FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError, AssertionError)
 """Errors that a network may raise if shapes do not fit."""
@@ -110,6 +111,7 @@ class ChannelPass:
     def _settle(self) -> None:
         """Give tied ids the same label, and note which labels may be removed: not those of all that a layer reads."""
         self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
+        self.choices.early = np.isin(self.labels, self.labels[[FIXED, *self.reasons]])
         for ids in self.reads.values():
             if (ids != ids[0]).any() and (self.labels[ids] == self.labels[ids[0]]).all():
                 self.fix(ids, "can only be removed with all the other channels of its layer")
@@ -204,10 +206,13 @@ class ChannelPass:
         self.tie(first.expand(thin.shape).flatten().cpu().numpy(), thin.flatten().cpu().numpy())
         return small
 
-    def alike(self, ways: list[np.ndarray]) -> None:
-        """Tie channels so that parts of them stay equal: the rows of one of ``ways``, or none where no way holds."""
+    def alike(self, ways: list[np.ndarray], apart: bool) -> None:
+        """Tie channels so that parts of them stay equal: the rows of one of ``ways``, or none where no way holds.
+
+        ``apart``  whether the parts go different ways, so that some of them may be removed where others are not
+        """
         if ways:
-            pick = self.choices.pick(self.site, len(ways) + 1, ways[0].flatten())
+            pick = self.choices.pick(self.site, len(ways) + 1, ways[0].flatten(), apart)
             if pick < len(ways):
                 for part in ways[pick][1:]:
                     self.tie(ways[pick][0], part)

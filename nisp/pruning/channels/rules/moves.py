@@ -37,19 +37,34 @@ def _reshaped(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any
             break
         parts = output.size(dim) if dim < output.dim() - 1 else 1
         if parts not in (1, input.size(dim)) and input.size(dim) % parts == 0 and varies(input, dim):
-            channels.alike(_ways(channels.column(input, dim), output.shape[dim:]))
+            of_one = func in (torch.unflatten, Tensor.unflatten)
+            shrinking = _left_open(*args[of_one:], **kwargs) - (0 if of_one else dim)
+            channels.alike(_ways(channels.column(input, dim), output.shape[dim:], shrinking), apart=False)
     return output
 
 
-def _ways(row: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
-    """Ways to tie channels that become dimensions of ``shape``: one of these shrinks, the last first."""
+def _left_open(*args: Any, **kwargs: Any) -> int:
+    """Which of the sizes given to a reshape is -1; a negative number if none is."""
+    for sizes in (args, *args, *kwargs.values()):
+        if isinstance(sizes, list | tuple) and -1 in sizes[:]:
+            return list(sizes).index(-1)
+    return -1
+
+
+def _ways(row: np.ndarray, shape: Sequence[int], shrinking: int) -> list[np.ndarray]:
+    """Ways to tie channels that become dimensions of ``shape``: one of these shrinks.
+
+    That is dimension ``shrinking``, if it is among them; else the last ones are tried first.
+    """
     sizes: list[int] = []
     for size in shape:
-        if size > 1 and math.prod(sizes) < len(row):
+        if math.prod(sizes) < len(row):
             sizes.append(size)
     ways = [row.reshape(shape[0], -1)]
     if math.prod(sizes) == len(row):
-        ways += [np.moveaxis(row.reshape(sizes), d, -1).reshape(-1, sizes[d]) for d in reversed(range(len(sizes)))]
+        dims = [d for d in reversed(range(len(sizes))) if sizes[d] > 1]
+        shrunk = {d: np.moveaxis(row.reshape(sizes), d, -1).reshape(-1, sizes[d]) for d in dims}
+        ways = [*([shrunk[shrinking]] if shrinking in shrunk else []), *ways, *shrunk.values()]
     return [way for n, way in enumerate(ways) if not any(np.array_equal(way, other) for other in ways[:n])]
 
 
@@ -57,12 +72,15 @@ def _ways(row: np.ndarray, shape: Sequence[int]) -> list[np.ndarray]:
 def _indexed(channels: Any, func: Any, input: Tensor, index: Any) -> Any:
     """A slice of the channels relies on their order and number, as a split does."""
     places = index if isinstance(index, tuple) else (index,)
-    if isinstance(input, Ids) and all(place is Ellipsis or isinstance(place, slice | int) for place in places):
-        before = places.index(Ellipsis) if Ellipsis in places else len(places)
-        dims = [d if d < before else d - len(places) for d in range(len(places))]
-        for dim, place in zip(dims, places, strict=True):
-            if isinstance(place, slice):
-                _sliced(channels, input, dim, range(input.size(dim))[place])
+    dim = 0
+    for n, place in enumerate(places if isinstance(input, Ids) else ()):
+        if place is Ellipsis:
+            dim = -sum(later is not None for later in places[n + 1 :])
+        elif isinstance(place, slice):
+            _sliced(channels, input, dim, range(input.size(dim))[place])
+        elif not isinstance(place, int | None) or isinstance(place, bool):
+            break  # from here on, dimensions are not known
+        dim += place is not None and place is not Ellipsis
     return tree_map(wrapped, func(input, index))
 
 
@@ -82,14 +100,16 @@ def _sliced(channels: Any, input: Tensor, dim: int, places: range) -> None:
     if step == 1:
         _proportional(channels, input, dim, [min(places[0], places[-1]), max(places[0], places[-1]) + 1])
     elif size % step == 0 and len(places) == size // step:
-        channels.alike([channels.column(input, dim).reshape(-1, step).T])
+        channels.alike([channels.column(input, dim).reshape(-1, step).T], apart=True)
 
 
 def _proportional(channels: Any, input: Tensor, dim: int, ends: Sequence[int]) -> None:
     """Tie channels so that parts that end at ``ends`` along ``dim`` stay the same shares of them."""
     if _alone(input, dim):
         unit = math.gcd(input.size(dim), *ends)
-        channels.alike([channels.column(input, dim).reshape(-1, unit)] if 1 < unit < input.size(dim) else [])
+        channels.alike(
+            [channels.column(input, dim).reshape(-1, unit)] if 1 < unit < input.size(dim) else [], apart=True
+        )
 
 
 def _alone(input: Tensor, dim: int) -> bool:
