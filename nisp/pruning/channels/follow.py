@@ -12,7 +12,7 @@ from nisp.pruning.channels.passes import FIXED, ChannelPass, Unfit
 SHARES = (0.5, 0.3)
 """Shares of the removable channels that the trials remove; all trials must pass, and one that removes all others."""
 
-MOST_WAYS = 12
+MOST_WAYS = 8
 """Most other combinations of ways that are tried."""
 
 

@@ -65,7 +65,7 @@ def _convolution(
 ) -> Tensor:
     """All ``groups`` lose the same channels; a depthwise convolution writes the channels that it reads."""
     name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-    if name is None:
+    if name is None or input.dim() != weight.dim():
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
     row = channels.column(input, 1)
     if groups > 1 and weight.size(1) == 1:
@@ -106,7 +106,7 @@ def _transposed_convolution(
     All ``groups`` lose the same channels; with one input per group, a channel goes with all outputs that it feeds.
     """
     name = _layer(channels, input, weight, bias, TRANSPOSED)
-    if name is None or groups != channels.names.owners[name].groups:
+    if name is None or input.dim() != weight.dim() or groups != channels.names.owners[name].groups:
         return opaque(channels, func, input, weight, bias, stride, padding, output_padding, groups, dilation)
     row = channels.column(input, 1)
     if groups > 1 and (weight.size(0) == groups if channels.first is None else (name, 1) not in channels.first.reads):
