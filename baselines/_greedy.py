@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Group
+from nisp.pruning.layer_weights import weight_of
 from nisp.pruning.sampling import Rows
 
 
@@ -36,7 +37,7 @@ def gram(model: nn.Module, layer: str, inputs: Tensor, rows: Rows) -> Tensor:
     Summed over rows and output channels. A contribution is a channel's taps times their weights, so the sums over rows
     and over outputs factorise, and the contributions (rows x outputs x channels) are never held in memory.
     """
-    weight = model.get_parameter(f"{layer}.weight").detach()
+    weight = weight_of(model, layer)
     channels = len(inputs)
     read = inputs.flatten()
     taps = rows.inputs[:, read].flatten(1).double()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
+from nisp.pruning.layer_weights import count_outputs
 
 BATCH = 32
 """Images in memory at once; small, because of images of 224 pixels."""
@@ -78,7 +79,7 @@ def mean_over_images(
     """
     model, chosen = problem.model, problem.images[:images]
     places = sites(problem)
-    sizes = {name: len(model.get_parameter(f"{name}.weight")) for name in producers(problem)}
+    sizes = {name: count_outputs(model, name) for name in producers(problem)}
     sums = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
 
     def add(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:

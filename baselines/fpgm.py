@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from nisp.pruning.contract import Problem, Producer, Scores
+from nisp.pruning.layer_weights import weight_of
 
 
 def score(problem: Problem) -> Scores:
     """Sum of the distances to all filters of the layer, summed over all layers that write a channel."""
 
     def distances(producer: Producer) -> Tensor:
-        weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+        weight = weight_of(problem.model, producer.name)
         filters = weight[producer.outputs.to(weight.device)].flatten(1).double()
         return torch.cdist(filters, filters).sum(1).cpu()
 

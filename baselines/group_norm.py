@@ -12,6 +12,7 @@ import torch
 
 from baselines._responses import scales
 from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.layer_weights import weight_of
 
 
 def score(problem: Problem) -> Scores:
@@ -21,12 +22,12 @@ def score(problem: Problem) -> Scores:
     for group in problem.groups:
         total = torch.zeros(group.channels, dtype=torch.float64)
         for producer in group.producers:
-            weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+            weight = weight_of(problem.model, producer.name)
             total += producer.per_channel(weight.double().square().flatten(1).sum(1)).cpu()
             if producer.name in gammas:
                 total += producer.per_channel(gammas[producer.name].double().square()).cpu()
         for consumer in group.consumers:
-            weight = problem.model.get_parameter(f"{consumer.name}.weight").detach()
+            weight = weight_of(problem.model, consumer.name)
             columns = weight.double().square().transpose(0, 1).flatten(1).sum(1)
             total += columns[consumer.inputs.to(columns.device)].sum(1).cpu()
         scores[group.name] = total

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from baselines._greedy import gram
 from nisp.pruning.contract import Group, Problem, Scores, silence
+from nisp.pruning.layer_weights import weight_of
 from nisp.pruning.reconstruction import refit, surviving_inputs
 from nisp.pruning.sampling import Rows, sampled_rows
 from nisp.pruning.selection import kept_channels
@@ -82,7 +83,7 @@ def system(
         name, read = consumer.name, consumer.inputs.flatten()
         if name not in rows:  # an auxiliary head, which does not run
             continue
-        weight = model.get_parameter(f"{name}.weight").detach()
+        weight = weight_of(model, name)
         weight = weight.reshape(len(weight), rows[name].inputs.shape[1], -1)[:, read].double().flatten(1)
         taps = rows[name].inputs[:, read].double().flatten(1)
         own = taps @ weight.T

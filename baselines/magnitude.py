@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from nisp.pruning.contract import Problem, Producer, Scores
+from nisp.pruning.layer_weights import weight_of
 
 
 def score(problem: Problem) -> Scores:
     """Sum of the |weights| that write a channel, over all layers that write it."""
 
     def norms(producer: Producer) -> Tensor:
-        weight = problem.model.get_parameter(f"{producer.name}.weight").detach()
+        weight = weight_of(problem.model, producer.name)
         return producer.per_channel(weight.abs().flatten(1).sum(1)).cpu()
 
     return {group.name: torch.stack([norms(each) for each in group.producers]).sum(0) for group in problem.groups}

@@ -15,6 +15,7 @@ from torch.func import functional_call
 
 from baselines._responses import BATCH, producers
 from nisp.pruning.contract import Problem, Scores, evaluating
+from nisp.pruning.layer_weights import by_output
 
 
 def score(problem: Problem, images: int = 256) -> Scores:
@@ -35,16 +36,21 @@ def score(problem: Problem, images: int = 256) -> Scores:
         for producer in group.producers:
             name = f"{producer.name}.weight"
             costs = weights[name].double().square() * curvature[name] / (2 * len(chosen))
+            costs = by_output(model.get_submodule(producer.name), costs)
             scores[group.name] += producer.per_channel(costs.flatten(1).sum(1)).cpu()
     return scores
 
 
 @torch.no_grad()
 def drawn_labels(problem: Problem, images: Tensor) -> Tensor:
-    """One class per image, drawn from the network's own prediction, as in the definition of the Fisher matrix."""
+    """One class per image, or per pixel of a map of classes, drawn from the network's own prediction.
+
+    So the definition of the Fisher matrix requires.
+    """
     with evaluating(problem.model):
         logits = torch.cat([problem.model(some) for some in images.split(BATCH)])
-    return torch.multinomial(logits.double().softmax(1).cpu(), 1, generator=problem.generator())[:, 0]
+    chances = logits.double().softmax(1).cpu().movedim(1, -1)
+    return torch.multinomial(chances.flatten(0, -2), 1, generator=problem.generator()).reshape(chances.shape[:-1])
 
 
 @torch.enable_grad()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from baselines._responses import BATCH, sites
 from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
+from nisp.pruning.layer_weights import count_outputs
 
 
 def score(problem: Problem) -> Scores:
@@ -43,7 +44,7 @@ def _gradients(problem: Problem, places: dict[str, str], images: Tensor, labels:
     factors: dict[str, Tensor] = {}
     for group in problem.groups:
         for producer in group.producers:
-            whole = images.new_ones(len(images), len(model.get_parameter(f"{producer.name}.weight")))
+            whole = images.new_ones(len(images), count_outputs(model, producer.name))
             gate = gates[group.name].repeat_interleave(producer.outputs.shape[1], 1)
             outputs = producer.outputs.flatten().to(images.device)
             factors[producer.name] = factors.get(producer.name, whole).index_copy(1, outputs, gate)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.layer_weights import weight_of
 from nisp.rankings.inf_fs import inf_fs
 
 
@@ -29,7 +30,7 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015") -> Sc
     for group in problem.groups:
         tensors: list[Tensor] = []
         for consumer in group.consumers:
-            columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
+            columns = weight_of(problem.model, consumer.name).shape[1]
             if read[consumer.name]:
                 features = consumer.per_channel(torch.cat(read[consumer.name]), columns).mean(-1)
                 if not any(torch.equal(features, other) for other in tensors):

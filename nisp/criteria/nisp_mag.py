@@ -15,6 +15,7 @@ import torch
 from nisp.errors import UserError
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.layer_weights import count_inputs, weight_of
 
 
 def score(problem: Problem, joint: bool = True) -> Scores:
@@ -25,14 +26,15 @@ def score(problem: Problem, joint: bool = True) -> Scores:
     UserError if no prunable layer writes one of the final responses: there are no weights to rank it by.
     """
     model = problem.model
-    frl_scores = torch.full((model.get_parameter(f"{problem.classifier}.weight").shape[1],), torch.nan)
+    frl_scores = torch.full((count_inputs(model, problem.classifier),), torch.nan)
+    columns = weight_of(model, problem.classifier).shape[1]
     for group in problem.groups:
         if final := group.read_by(problem.classifier):
             sums = torch.zeros(group.channels)
             for producer in group.producers:
-                weight = model.get_parameter(f"{producer.name}.weight").detach()
+                weight = weight_of(model, producer.name)
                 sums += producer.per_channel(weight.abs().flatten(1).sum(1)).cpu()
-            frl_scores[final.inputs] = sums[:, None]
+            frl_scores[final.per_channel(torch.arange(len(frl_scores)), columns)] = sums[:, None]
     if frl_scores.isnan().any():
         raise UserError(
             f"nisp_mag cannot rank all inputs of {problem.classifier}: some are not written by a prunable layer"

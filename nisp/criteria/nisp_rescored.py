@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores, silence
+from nisp.pruning.layer_weights import count_inputs, weight_of
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
@@ -30,7 +31,7 @@ def score(
     model = copy.deepcopy(problem.model)
     alive = {group.name: torch.ones(group.channels, dtype=torch.bool) for group in problem.groups}
     ranks = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
-    final_units = torch.ones(model.get_parameter(f"{problem.classifier}.weight").shape[1], dtype=torch.bool)
+    final_units = torch.ones(count_inputs(model, problem.classifier), dtype=torch.bool)
     for step in range(1, steps + 1):
         responses = final_responses(model, problem.images, problem.classifier)
         frl_scores = torch.zeros(len(final_units), dtype=torch.float64)
@@ -46,7 +47,9 @@ def score(
             alive[group.name] = torch.zeros_like(live).index_fill(0, kept, True)
             silence(model, group, kept)
             if final := group.read_by(problem.classifier):
-                final_units[final.inputs[~alive[group.name]].flatten()] = False
+                places = torch.arange(len(final_units))
+                columns = weight_of(model, problem.classifier).shape[1]
+                final_units[final.per_channel(places, columns)[~alive[group.name]].flatten()] = False
     return ranks
 
 

@@ -11,10 +11,11 @@ import torch
 
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.layer_weights import count_inputs
 
 
 def score(problem: Problem, joint: bool = True) -> Scores:
     """NISP with all final responses equally important."""
-    frl_scores = torch.ones(problem.model.get_parameter(f"{problem.classifier}.weight").shape[1])
+    frl_scores = torch.ones(count_inputs(problem.model, problem.classifier))
     keep = problem.keep if joint else None
     return propagate(problem.model, problem.images, problem.classifier, frl_scores, problem.groups, keep)

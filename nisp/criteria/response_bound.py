@@ -19,6 +19,7 @@ from torch import Tensor
 from nisp.backward import BackwardPass, checked
 from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
+from nisp.pruning.layer_weights import weight_of
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
@@ -59,7 +60,7 @@ def _listen(
         nonlocal waiting
         consumer, _, mean = read[place]
         axis = channel_axis(problem.model.get_submodule(consumer.name))
-        columns = problem.model.get_parameter(f"{consumer.name}.weight").shape[1]
+        columns = weight_of(problem.model, consumer.name).shape[1]
         bound = (score.movedim(axis, -1)[0] * mean).reshape(-1, mean.shape[-1]).sum(0)
         scores[group.name] = scores[group.name] + factor * consumer.per_channel(bound, columns).sum(-1).cpu()
         waiting -= 1

@@ -10,6 +10,7 @@ from nisp.lazy import lazily
 if TYPE_CHECKING:
     from nisp.pruning.contract import Consumer, Criterion, Group, Problem, Producer, Scores
     from nisp.pruning.counting import macs
+    from nisp.pruning.layer_weights import weight_of
     from nisp.pruning.reconstruction import least_squares
     from nisp.pruning.selection import keep_plan, kept_channels, select
     from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
@@ -20,5 +21,6 @@ _HOMES = {
     **dict.fromkeys(("Anatomy", "anatomy", "removal_error", "remove_channels"), "nisp.pruning.surgery"),
     "least_squares": "nisp.pruning.reconstruction",
     "macs": "nisp.pruning.counting",
+    "weight_of": "nisp.pruning.layer_weights",
 }
 __getattr__, __all__ = lazily(__name__, _HOMES, globals())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nisp.errors import UserError
 from nisp.pruning.counting import macs
 from nisp.pruning.inputs import Inputs
+from nisp.pruning.layer_weights import count_outputs, weight_of
 from nisp.pruning.multiplications import multiplications
 from nisp.pruning.surgery import Anatomy, remove_channels
 
@@ -68,10 +69,10 @@ def layer_macs(model: nn.Module, structure: Anatomy, count: Count = macs) -> Lay
     reads: dict[str, dict[str, float]] = {}
     for group in structure.groups:
         for producer in group.producers:
-            outputs = model.get_parameter(f"{producer.name}.weight").shape[0]
+            outputs = count_outputs(model, producer.name)
             writes.setdefault(producer.name, {})[group.name] = producer.outputs.numel() / outputs
         for consumer in group.consumers:
-            inputs = model.get_parameter(f"{consumer.name}.weight").shape[1]
+            inputs = weight_of(model, consumer.name).shape[1]
             reads.setdefault(consumer.name, {})[group.name] = consumer.inputs.numel() / inputs
     by_layer = multiplications(model, structure.example)
     return LayerMacs(model, structure, count, count(model, structure.example), by_layer, writes, reads)

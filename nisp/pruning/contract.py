@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nisp.pruning.layer_weights import set_inputs
+
 Scores = dict[str, Tensor]
 """Group name -> importance of its channels, shape (channels,), finite; higher means keep."""
 
@@ -20,8 +22,9 @@ Scores = dict[str, Tensor]
 class Producer:
     """A layer that writes a group's channels.
 
-    ``outputs``, shape (channels, run): row i lists the layer's outputs that are channel i. run = 1, except in grouped
-    convolutions, which must lose the same channels in every one of their groups: there it is the number of groups.
+    ``outputs``, shape (channels, run): row i lists the layer's outputs that are channel i. run = 1, except where
+    several outputs are only removed together: the same ones of every group of a grouped convolution, the r² sub-pixels
+    of a pixel shuffle, both halves of a gated unit.
     """
 
     name: str
@@ -36,7 +39,8 @@ class Producer:
 class Consumer:
     """A layer that reads a group's channels.
 
-    ``inputs``, shape (channels, run): row i lists the columns (dimension 1) of the layer's weight that read channel i.
+    ``inputs``, shape (channels, run): row i lists the columns (dimension 1) of the layer's weight, with outputs first
+    (`nisp.pruning.layer_weights.weight_of`), that read channel i.
     run = 1 for a convolution; for a linear layer behind a flatten it is the number of positions.
     """
 
@@ -46,7 +50,7 @@ class Consumer:
     def per_channel(self, values: Tensor, columns: int) -> Tensor:
         """Gather ``values``, shape (..., inputs of the layer), by channel: shape (..., channels, run).
 
-        ``columns`` is the size of dimension 1 of the layer's weight. A grouped convolution reads that many inputs in
+        ``columns`` is the size of dimension 1 of the same weight. A grouped convolution reads that many inputs in
         each of its groups, so its run is longer by that factor.
         """
         starts = torch.arange(0, values.shape[-1], columns)
@@ -57,8 +61,9 @@ class Consumer:
 class Group:
     """Channels that are ranked together: outputs of one layer, or of several layers whose outputs are added up.
 
-    Channel i is kept or removed in all producers and consumers at once. These are convolution or linear modules, in
-    the order in which they run. A depthwise convolution writes the channels that it reads, and is a producer only.
+    Channel i is kept or removed in all producers and consumers at once. These are linear, convolution or transposed
+    convolution modules, in the order in which they run. A depthwise convolution writes the channels that it reads, and
+    is a producer only.
     """
 
     name: str
@@ -130,4 +135,4 @@ def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     removed = torch.ones(group.channels, dtype=torch.bool)
     removed[kept] = False
     for consumer in group.consumers:
-        model.get_parameter(f"{consumer.name}.weight")[:, consumer.inputs[removed].flatten()] = 0
+        set_inputs(model, consumer.name, consumer.inputs[removed].flatten(), 0.0)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Group
+from nisp.pruning.layer_weights import set_inputs, weight_of
 from nisp.pruning.sampling import Rows, sampled_rows
 
 RIDGE = 1e-3
@@ -133,8 +134,9 @@ class _System:
     @torch.no_grad()
     def apply(self, model: nn.Module, change: Tensor, shift: Tensor) -> None:
         """Write a solution to the layer in ``model``."""
-        weight = model.get_parameter(f"{self.layer}.weight")
-        weight[:, self.inputs] = (self.present + change).reshape(len(weight), -1, *weight.shape[2:]).to(weight)
+        weight = weight_of(model, self.layer)
+        solved = (self.present + change).reshape(len(weight), -1, *weight.shape[2:])
+        set_inputs(model, self.layer, self.inputs, solved)
         if self.bias is not None:
             model.get_parameter(f"{self.layer}.bias").copy_(shift)
 
@@ -142,7 +144,7 @@ class _System:
 def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, images: Tensor, seed: int) -> _System:
     """The system of ``layer`` with its inputs in ``model`` and the target ``outputs``."""
     rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
-    present = model.get_parameter(f"{layer}.weight").detach()[:, inputs].double().flatten(1)
+    present = weight_of(model, layer)[:, inputs].double().flatten(1)
     bias = dict(model.named_parameters()).get(f"{layer}.bias")
     targets = outputs.double()
     return _System(

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nisp.errors import UserError
+from nisp.pruning.layer_weights import TRANSPOSED
 
 POSITIONS_PER_IMAGE = 5
 """Output positions sampled per map and image."""
@@ -73,19 +74,65 @@ class _Enough(Exception):
 def _rows(name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, seed: int) -> Rows:
     if isinstance(layer, nn.Linear):
         return Rows(inputs.flatten(0, -2)[:, :, None], outputs.flatten(0, -2))
-    if not isinstance(layer, nn.Conv2d) or layer.groups > 1 or isinstance(layer.padding, str):
+    if not isinstance(layer, nn.modules.conv._ConvNd) or layer.groups > 1:
         raise UserError(f"layer {name} is not a plain convolution or linear layer, so it cannot be reconstructed")
-    n, _, height, width = outputs.shape
-    count = min(POSITIONS_PER_IMAGE, height * width)
+    count = min(POSITIONS_PER_IMAGE, outputs.shape[2:].numel())
     generator = torch.Generator().manual_seed(seed)
-    positions = torch.rand(n, height * width, generator=generator).argsort(1)[:, :count].to(inputs.device)
-    y, x = positions // width, positions % width  # (n, count)
-    image = torch.arange(n, device=inputs.device)[:, None]
-    taps_y, taps_x = (
-        step * stride + dilation * torch.arange(kernel, device=inputs.device)[:, None, None]
-        for step, stride, dilation, kernel in zip((y, x), layer.stride, layer.dilation, layer.kernel_size, strict=True)
-    )  # (kernel, n, count)
-    padded = F.pad(inputs, (layer.padding[1],) * 2 + (layer.padding[0],) * 2)
-    patches = padded.permute(0, 2, 3, 1)[image, taps_y[:, None], taps_x]  # (kernel, kernel, n, count, in_channels)
-    written = outputs.permute(0, 2, 3, 1)[image, y, x]  # (n, count, out_channels)
-    return Rows(patches.permute(2, 3, 4, 0, 1).reshape(n * count, layer.in_channels, -1), written.flatten(0, 1))
+    sampled = torch.rand(len(outputs), outputs.shape[2:].numel(), generator=generator).argsort(1)[:, :count]
+    positions = torch.unravel_index(sampled.to(inputs.device), outputs.shape[2:])  # per dimension: (n, count)
+    image = torch.arange(len(inputs), device=inputs.device)[:, None]
+    if isinstance(layer, TRANSPOSED):
+        taps, read = _taps_transposed(layer, positions, inputs.shape[2:])
+    else:
+        inputs = _padded(layer, inputs)
+        taps, read = _taps(layer, positions), None
+    patches = inputs.movedim(1, -1)[image, *taps]  # (*kernel, n, count, in_channels)
+    if read is not None:
+        patches = patches * read[..., None]
+    patches = patches.flatten(0, -4).permute(1, 2, 3, 0)
+    written = outputs.movedim(1, -1)[image, *positions]  # (n, count, out_channels)
+    return Rows(patches.flatten(0, 1), written.flatten(0, 1))
+
+
+def _padded(layer: nn.modules.conv._ConvNd, inputs: Tensor) -> Tensor:
+    if layer.padding_mode != "zeros":
+        return F.pad(inputs, layer._reversed_padding_repeated_twice, layer.padding_mode)
+    if isinstance(layer.padding, str):
+        return F.pad(inputs, layer._reversed_padding_repeated_twice)
+    return F.pad(inputs, [margin for padding in reversed(layer.padding) for margin in (padding, padding)])
+
+
+def _taps(layer: nn.modules.conv._ConvNd, positions: tuple[Tensor, ...]) -> list[Tensor]:
+    """Where, in the padded input, the taps lie that write ``positions``: per dimension, shape (*kernel, n, count)."""
+    return [
+        place * stride + dilation * tap
+        for place, tap, stride, dilation in zip(
+            positions, _kernel(layer, positions[0]), layer.stride, layer.dilation, strict=True
+        )
+    ]
+
+
+def _taps_transposed(
+    layer: nn.modules.conv._ConvNd, positions: tuple[Tensor, ...], sizes: torch.Size
+) -> tuple[list[Tensor], Tensor]:
+    """Which inputs the taps that write ``positions`` read, per dimension, and if there is one: (*kernel, n, count).
+
+    Input i writes output i * stride - padding + tap * dilation, so most taps read nothing if the stride is above 1.
+    """
+    taps: list[Tensor] = []
+    read = torch.ones((), dtype=torch.bool, device=positions[0].device)
+    assert not isinstance(layer.padding, str)  # a transposed convolution takes numbers only
+    rules = zip(layer.stride, layer.padding, layer.dilation, sizes, strict=True)
+    for place, tap, (stride, padding, dilation, size) in zip(
+        positions, _kernel(layer, positions[0]), rules, strict=True
+    ):
+        reach = place + padding - dilation * tap
+        read = read & (reach % stride == 0) & (reach >= 0) & (reach < size * stride)
+        taps.append((reach // stride).clamp(0, size - 1))
+    return taps, read
+
+
+def _kernel(layer: nn.modules.conv._ConvNd, like: Tensor) -> list[Tensor]:
+    """Numbers of the kernel's taps, per dimension, each of as many dimensions as the kernel and two more."""
+    steps = [torch.arange(size, device=like.device) for size in layer.kernel_size]
+    return [tap[..., None, None] for tap in torch.meshgrid(*steps, indexing="ij")]

@@ -19,6 +19,7 @@ from nisp.pruning.comparing import Difference, difference
 from nisp.pruning.contract import Consumer, Group, Producer, silence
 from nisp.pruning.copies import copied
 from nisp.pruning.inputs import Inputs, called, checked_inputs, copied_inputs, in_precision, part, precision_of
+from nisp.pruning.layer_weights import LAYERS, TRANSPOSED, places_in
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
 
@@ -97,14 +98,15 @@ def _computes_its_weight(module: nn.Module) -> bool:
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:
-    """Removable label -> (layer, dimension of its weight), in running order -> indices; labels ascending."""
+    """Removable label -> (layer, 0 for its outputs or 1 for its inputs), in running order -> indices."""
     places: dict[int, dict[tuple[str, int], list[int]]] = {}
     for (name, dim), ids in channels.reads.items():
-        if isinstance(channels.names.owners[name], nn.Linear | nn.modules.conv._ConvNd) and name.endswith("weight"):
-            layer = name.rpartition(".")[0]
+        owner, (layer, _, leaf) = channels.names.owners[name], name.rpartition(".")
+        if isinstance(owner, LAYERS) and leaf == "weight":
+            side, ids = places_in(owner, dim, ids)
             for index, label in enumerate(channels.labels[ids].tolist()):
                 if channels.movable[label]:
-                    places.setdefault(label, {}).setdefault((layer, dim), []).append(index)
+                    places.setdefault(label, {}).setdefault((layer, side), []).append(index)
     return places
 
 
@@ -168,6 +170,10 @@ def _tell_size(module: nn.Module) -> None:
         if module.groups > 1 and module.weight.size(1) == 1 and module.in_channels == module.groups:
             module.groups = module.groups * module.weight.size(0) // module.out_channels
         module.out_channels, module.in_channels = module.weight.size(0), module.weight.size(1) * module.groups
+    elif isinstance(module, TRANSPOSED):
+        if module.groups > 1 and module.in_channels == module.groups:
+            module.groups = module.weight.size(0)
+        module.in_channels, module.out_channels = module.weight.size(0), module.weight.size(1) * module.groups
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, nn.modules.batchnorm._NormBase):

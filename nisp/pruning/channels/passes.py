@@ -11,6 +11,7 @@ without a rule costs prunable channels, never correctness.
 """
 
 import contextlib
+import os
 import sys
 import weakref
 from pathlib import Path
@@ -24,6 +25,7 @@ from torch.utils._pytree import tree_flatten
 
 import nisp.pruning.channels.rules  # noqa: F401  fills the table
 from nisp.errors import first_line
+from nisp.pruning.channels.choices import Choices, Site
 from nisp.pruning.channels.constants import Constants
 from nisp.pruning.channels.counts import counted
 from nisp.pruning.channels.dtypes import with_type
@@ -39,7 +41,7 @@ from nisp.pruning.outputs import tensors_in
 FIXED = 0
 """The id of values that belong to no removable channel."""
 
-_SKIPPED = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_SKIPPED = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parent}{os.sep}")
 
 BRANCHES = set(named("__bool__ __int__ __float__ __index__ item tolist numpy __array__ equal allclose is_nonzero"))
 """Operations that hand values to Python, where the network may branch on them; ids are no values."""
@@ -86,6 +88,9 @@ class ChannelPass:
         self.dormant: set[str] = set()
         self.made: list[weakref.ref[Tensor]] = []
         self.settled = False
+        self.within: set[int] = set()
+        self.site: Site | None = None
+        self.choices: Choices = Choices() if first is None else first.choices
         self.stuck = False
 
     def run(self, model: nn.Module, example: Inputs) -> None:
@@ -154,14 +159,22 @@ class ChannelPass:
         self.made.clear()
 
     def _settle(self) -> None:
-        """Give tied ids the same label, and note which labels may be removed."""
+        """Give tied ids the same label, and note which labels may be removed: not those of all that a layer reads."""
         for cut, operation in self.constants.mixed.items():
             if cut in self.reads:
                 self.fix(self.reads[cut], f"is mixed with others where the network computes its weights ({operation})")
         self.labels = components(self.count + 1, np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.tied]))
+        self.choices.early = np.isin(self.labels, self.labels[[FIXED, *self.reasons]])
+        for ids in self.reads.values():
+            if (ids != ids[0]).any() and (self.labels[ids] == self.labels[ids[0]]).all():
+                self.fix(ids, "can only be removed with all the other channels of its layer")
         self.movable = np.ones(self.labels.max() + 1, dtype=bool)
         self.movable[self.labels[[FIXED, *self.reasons]]] = False
         self.settled = True
+
+    def removable(self) -> np.ndarray:
+        """Whether each id may be removed, bool per id."""
+        return self.movable[self.labels]
 
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
@@ -171,7 +184,7 @@ class ChannelPass:
         body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
             return func(*args, **kwargs)
-        site = _site() if body in SHAPED else None
+        site = self.site = _site() if body in SHAPED else None
         leaves = tree_flatten((args, kwargs))[0]
         if self.first is None:
             met = [unique(leaf) for leaf in leaves if isinstance(leaf, Ids)]
@@ -222,13 +235,49 @@ class ChannelPass:
             self.fix(np.concatenate([one[foreign], other[foreign]]), "meets other channels once pruned")
 
     def column(self, ids: Tensor, dim: int) -> np.ndarray:
-        """The id of each index along ``dim``; an index with several ids gets FIXED, and these ids become fixed."""
+        """The id of each index along ``dim``; the ids of an index that has several are tied, and the first is taken."""
         small = compressed(ids).movedim(dim, -1)
         rows = small.expand(*small.shape[:-1], ids.size(dim)).reshape(-1, ids.size(dim)).cpu().numpy()
         mixed = (rows != rows[0]).any(0)
         if mixed.any():
-            self.fix(np.unique(rows[:, mixed]), "shares a place with other channels")
-        return np.where(mixed, FIXED, rows[0])
+            rest = rows[1:, mixed]
+            self.tie(np.broadcast_to(rows[0, mixed], rest.shape).flatten(), rest.flatten())
+            if (rows[:, mixed] == FIXED).any():
+                return np.where(mixed & (rows == FIXED).any(0), FIXED, rows[0])
+        return rows[0]
+
+    def mixes_within(self, ids: Tensor, dims: list[int]) -> bool:
+        """Whether an operation mixes ids along ``dims``, but not all, as channels lie along another dimension, too.
+
+        What it mixes can be `joined`.
+        """
+        if self.first is None and any(varies(ids, dim) for dim in dims):
+            inner = {dim % ids.dim() for dim in dims}
+            if any(varies(ids, dim) for dim in range(ids.dim()) if dim not in inner):
+                self.within.add(len(self.trail))
+        return len(self.trail) in (self.first or self).within
+
+    def joined(self, ids: Tensor, dims: list[int]) -> Tensor:
+        """Tie the ids along ``dims`` at each index of the others; ``dims`` shrink to length 1, the first ids."""
+        small = ids.as_subclass(Tensor)
+        for dim in dims:
+            small = small.narrow(dim, 0, 1)
+        thin = first = compressed(ids)
+        for dim in dims:
+            first = first.narrow(dim, 0, 1)
+        self.tie(first.expand(thin.shape).flatten().cpu().numpy(), thin.flatten().cpu().numpy())
+        return small
+
+    def alike(self, ways: list[np.ndarray], apart: bool) -> None:
+        """Tie channels so that parts of them stay equal: the rows of one of ``ways``, or none where no way holds.
+
+        ``apart``  whether the parts go different ways, so that some of them may be removed where others are not
+        """
+        if ways:
+            pick = self.choices.pick(self.site, len(ways) + 1, ways[0].flatten(), apart)
+            if pick < len(ways):
+                for part in ways[pick][1:]:
+                    self.tie(ways[pick][0], part)
 
     def mixes_positions(self, cut: WeightAxis, ids: Tensor, dim: int) -> bool:
         """Whether a layer that reads along ``dim`` mixes positions only, as channels lie along another dimension."""

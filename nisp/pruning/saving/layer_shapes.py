@@ -25,6 +25,8 @@ def _weight_shape(module: nn.Module) -> tuple[int, ...] | None:
     match module:
         case nn.Conv1d() | nn.Conv2d() | nn.Conv3d():
             return (module.out_channels, module.in_channels // module.groups, *module.kernel_size)
+        case nn.ConvTranspose1d() | nn.ConvTranspose2d() | nn.ConvTranspose3d():
+            return (module.in_channels, module.out_channels // module.groups, *module.kernel_size)
         case nn.Linear():
             return (module.out_features, module.in_features)
         case nn.modules.batchnorm._BatchNorm():

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nisp.errors import UserError
+from nisp.pruning.layer_weights import TRANSPOSED
 from nisp.pruning.sampling import sampled_rows
 
 GEOMETRIES = [
@@ -82,8 +83,31 @@ def test_a_pass_ends_at_the_last_layer_asked_for_and_leaves_no_hook():
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Conv2d(4, 4, 3, groups=2), nn.Conv2d(4, 4, 3, padding="same"), nn.ConvTranspose2d(4, 4, 3)]
+    "layer, size",
+    [
+        (nn.Conv1d(3, 4, 3, 2), (9,)),
+        (nn.Conv3d(3, 4, (1, 2, 3), (1, 2, 1), padding=(0, 1, 2)), (4, 3, 5)),
+        (nn.Conv2d(3, 4, (3, 2), padding=1, padding_mode="reflect", dilation=(1, 2)), (5, 6)),
+        (nn.Conv2d(3, 4, 3, padding="same", dilation=2), (5, 6)),
+        (nn.ConvTranspose1d(3, 4, 3, 3, dilation=2, output_padding=2), (4,)),
+        (nn.ConvTranspose2d(3, 4, 4, 2, 1), (4, 5)),
+        (nn.ConvTranspose2d(3, 4, (3, 2), (2, 1), (1, 0), output_padding=(1, 0), dilation=(1, 2)), (4, 5)),
+        (nn.ConvTranspose3d(3, 4, (3, 2, 5), (2, 1, 3), 1), (4, 3, 5)),
+    ],
+    ids=str,
 )
+def test_rows_times_weights_are_the_outputs(layer, size):
+    images = torch.randn(3, 3, *size, dtype=torch.float64)
+    net = nn.Sequential(layer.double())
+    rows, outputs = sampled_rows(net, ("0",), images, 0)["0"], layer(images).detach().flatten(2)
+    weight = layer.weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else layer.weight
+    products = torch.einsum("rct,oct->ro", rows.inputs, weight.detach().flatten(2)) + layer.bias.detach()
+    torch.testing.assert_close(products, rows.outputs)
+    chosen = positions(3, outputs.shape[2], 0)
+    assert torch.equal(rows.outputs, torch.cat([outputs[n, :, chosen[n]].T for n in range(3)]))
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(4, 4, 3, groups=2), nn.ConvTranspose2d(4, 4, 3, groups=2)])
 def test_layers_that_are_no_plain_convolution_are_refused_by_name(layer):
     with pytest.raises(UserError, match="layer 0 is not a plain convolution"):
         sampled_rows(nn.Sequential(layer), ("0",), torch.randn(2, 4, 5, 5), seed=0)

@@ -1,7 +1,8 @@
-"""Layers that write and read channels: linear, convolution, pooling."""
+"""Layers that write and read channels: linear, convolution, transposed convolution, pooling."""
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch.utils._pytree import tree_map
 from nisp.pruning.channels.ids import Ids, wrapped
 from nisp.pruning.channels.rules.computed import computed_convolution, computed_linear
 from nisp.pruning.channels.table import named, opaque, rule
+from nisp.pruning.layer_weights import TRANSPOSED
 
 
 @rule(F.linear)
@@ -32,10 +34,22 @@ def _layer(channels: Any, input: Any, weight: Any, bias: Any, kind: type | tuple
 
 
 def _written(channels: Any, name: str, weight: Tensor, bias: Tensor | None, device: torch.device) -> Tensor:
-    ids = channels.write((name, 0), weight.size(0))
+    return _biased(channels, channels.write((name, 0), weight.size(0)), bias, device)
+
+
+def _biased(channels: Any, ids: np.ndarray, bias: Tensor | None, device: torch.device) -> Tensor:
+    """The ids of a layer's outputs as a tensor; the bias is cut with them."""
     if bias is not None:
         channels.read((channels.names.of(bias), 0), ids)
     return torch.from_numpy(ids).to(device)
+
+
+def _tied_groups(channels: Any, row: np.ndarray, groups: int) -> np.ndarray:
+    """Tie the inputs that a layer's groups read, so that all lose the same: shape (groups, inputs of one group)."""
+    parts = row.reshape(groups, -1)
+    for part in parts[1:]:
+        channels.tie(parts[0], part)
+    return parts
 
 
 @rule(F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d)
@@ -52,7 +66,7 @@ def _convolution(
 ) -> Tensor:
     """All ``groups`` lose the same channels; a depthwise convolution writes the channels that it reads."""
     name = _layer(channels, input, weight, bias, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-    if not isinstance(input, Ids) or isinstance(weight, Ids) or isinstance(bias, Ids):
+    if not isinstance(input, Ids) or isinstance(weight, Ids) or isinstance(bias, Ids) or input.dim() != weight.dim():
         return opaque(channels, func, input, weight, bias, stride, padding, dilation, groups)
     row = channels.column(input, 1)
     if name is None:
@@ -60,14 +74,9 @@ def _convolution(
     elif (multiple := channels.multiple((name, 0), weight, groups)) is not None:
         ids = row.repeat(multiple)
         channels.read((name, 0), ids)
-        if bias is not None:
-            channels.read((channels.names.of(bias), 0), ids)
-        written = torch.from_numpy(ids).to(input.device)
+        written = _biased(channels, ids, bias, input.device)
     else:
-        parts = row.reshape(groups, -1)
-        for part in parts[1:]:
-            channels.tie(parts[0], part)
-        channels.read((name, 1), parts[0])
+        channels.read((name, 1), _tied_groups(channels, row, groups)[0])
         written = _written(channels, name, weight, bias, input.device)
         outputs = written.cpu().numpy().reshape(groups, -1)
         for part in outputs[1:]:
@@ -77,6 +86,43 @@ def _convolution(
         torch.empty(1, 1, *weight.shape[2:], device="meta"), None, stride, padding, dilation,
     )  # fmt: skip
     return _spread(written, input, probe)
+
+
+@rule(
+    F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d,
+    torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d,
+)  # fmt: skip
+def _transposed_convolution(
+    channels: Any,
+    func: Any,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
+    """Its weight has shape (inputs, outputs of one group, ...), so inputs lie along dimension 0.
+
+    All ``groups`` lose the same channels; with one input per group, a channel goes with all outputs that it feeds.
+    """
+    name = _layer(channels, input, weight, bias, TRANSPOSED)
+    if name is None or input.dim() != weight.dim() or groups != channels.names.owners[name].groups:
+        return opaque(channels, func, input, weight, bias, stride, padding, output_padding, groups, dilation)
+    row = channels.column(input, 1)
+    if groups > 1 and (weight.size(0) == groups if channels.first is None else (name, 1) not in channels.first.reads):
+        channels.read((name, 0), row)
+        ids = row.repeat(weight.size(1))
+    else:
+        channels.read((name, 0), _tied_groups(channels, row, groups).flatten())
+        ids = channels.write((name, 1), weight.size(1), groups)
+    probe = func(
+        torch.empty(1, 1, *input.shape[2:], device="meta"),
+        torch.empty(1, 1, *weight.shape[2:], device="meta"), None, stride, padding, output_padding, 1, dilation,
+    )  # fmt: skip
+    return _spread(_biased(channels, ids, bias, input.device), input, probe)
 
 
 def _spread(row: Tensor, input: Tensor, probe: Tensor) -> Tensor:

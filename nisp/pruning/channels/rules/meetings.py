@@ -65,13 +65,17 @@ def tied(channels: Any, one: Tensor, other: Tensor) -> Tensor:
     return wrapped(torch.where(small != 0, small, small_other).expand(shape))
 
 
-@rule(*named("softmax log_softmax softmin cumsum cumprod logcumsumexp normalize glu"))
+@rule(*named("softmax log_softmax softmin cumsum cumprod logcumsumexp normalize"))
 def _along(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Mixes values along one dimension and keeps the shape."""
     dim = kwargs.get("dim", next((a for a in args if isinstance(a, int)), None))
     if func is F.normalize:
         dim = kwargs.get("dim", args[1] if len(args) > 1 else 1)
-    if dim is None or varies(input, dim) or func is F.glu or kwargs.get("out") is not None:
+    if dim is None or kwargs.get("out") is not None:
+        return opaque(channels, func, input, *args, **kwargs)
+    if channels.mixes_within(input, [dim]):
+        channels.joined(input, [dim])
+    elif varies(input, dim):
         return opaque(channels, func, input, *args, **kwargs)
     return input
 
@@ -125,6 +129,8 @@ def _reduced(channels: Any, func: Any, input: Any, *args: Any, **kwargs: Any) ->
     dims = range(input.dim()) if dims is None else [dims] if isinstance(dims, int) else list(dims)
     dims = [d % input.dim() for d in dims]
     probe = func(torch.zeros(input.shape, device="meta", dtype=claimed(input)), *args, **kwargs)
+    if channels.mixes_within(input, dims):
+        input = channels.joined(input, dims).expand(input.shape)
     if any(varies(input, d) for d in dims):
         channels.fix(unique(input), f"is summed up by {getattr(func, '__name__', func)}")
         return tree_map(lambda out: fixed_ids(out.shape, input.device, out.dtype), probe)

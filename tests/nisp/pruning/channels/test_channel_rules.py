@@ -55,7 +55,8 @@ CASES = {
     "crossed channels": (crossed, 20, {"conv": conv(5), "other": conv(4)}, {"stem"}),
     "joined with itself along positions": (lambda n, x: torch.cat([x, x], 2), 8, {}, {"stem"}),
     "joined with others along positions": (
-        lambda n, x: n.last(torch.cat([x, n.conv(x)], 3)), 4, {"conv": conv(8), "last": conv(4)}, {"last"}),
+        lambda n, x: n.last(torch.cat([x, n.conv(x)], 3)), 4, {"conv": conv(8), "last": conv(4)},
+        {"stem", "conv", "last"}),
     "joined with a constant": (lambda n, x: torch.cat([torch.ones(1, 2, 6, 5).expand(len(x), -1, -1, -1), x], 1), 10,
                                {}, {"stem"}),
     "stacked and taken apart": (lambda n, x: torch.stack([x, n.conv(x)], 1)[:, 1], 8, {"conv": conv(8)},
@@ -73,7 +74,7 @@ CASES = {
     "softmax over channels": (lambda n, x: F.softmax(n.conv(x), dim=1), 5, {"conv": conv(5)}, {"stem"}),
     "unit length over positions": (lambda n, x: F.normalize(x, dim=2), 8, {}, {"stem"}),
     "unit length over channels": (lambda n, x: F.normalize(n.conv(x)), 5, {"conv": conv(5)}, {"stem"}),
-    "gated linear unit": (lambda n, x: F.glu(n.conv(x), 1), 3, {"conv": conv(6)}, {"stem"}),
+    "gated linear unit": (lambda n, x: F.glu(n.conv(x), 1), 3, {"conv": conv(6)}, {"stem", "conv"}),
     "largest over positions": (lambda n, x: x.amax((2, 3)), 8, {}, {"stem"}),
     "deviation over positions": (lambda n, x: x.std(2), 8, {}, {"stem"}),
     "the length of the channels": (lambda n, x: n.conv(x) * x.norm(2, 1, True), 5, {"conv": conv(5)}, {"conv"}),
@@ -105,7 +106,7 @@ CASES = {
     "three dimensions": (lambda n, x: n.conv(x[..., None].expand(-1, -1, -1, -1, 3)), 4,
                          {"conv": nn.Conv3d(8, 4, (3, 2, 3))}, {"stem", "conv"}),
     "windows": (lambda n, x: x.unfold(2, 2, 2).flatten(4).mean(4), 8, {}, {"stem"}),
-    "pixels from channels": (lambda n, x: F.pixel_shuffle(n.conv(x), 2), 2, {"conv": conv(8)}, {"stem"}),
+    "pixels from channels": (lambda n, x: F.pixel_shuffle(n.conv(x), 2), 2, {"conv": conv(8)}, {"stem", "conv"}),
 }  # fmt: skip
 
 
