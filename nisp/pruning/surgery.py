@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from nisp.errors import UserError
 from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
+from nisp.pruning.declared_sizes import update_declared_sizes
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Ten
         setattr(module, attribute, type(getattr(module, attribute))(sizes))
     for module in pruned.modules():
         _tell_size(module)
+    update_declared_sizes(model, pruned, lambda network: network(structure.example))
     return pruned
 
 
