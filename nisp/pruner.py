@@ -8,13 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nisp.arguments import check_arguments
 from nisp.errors import UserError
 from nisp.network import final_layers
 from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores, evaluating
 from nisp.pruning.counting import macs, params
-from nisp.pruning.selection import channels_left, factors_by_layer, keep_plan, select
+from nisp.pruning.selection import channels_left, factors_by_layer, select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
@@ -87,6 +88,8 @@ def prune(
     >>> nisp.prune(model, torch.randn(1, 3, 8, 8), ratio={"0": 0.25}, scores=magnitude).kept["0"].tolist()
     [0, 1, 2, 3, 5, 6]
     """
+    given = {"ratio": ratio, "scores": scores, "labels": labels, "budget": budget, "classifier": classifier}
+    check_arguments(model, len(images), {**given, "seed": seed, "tolerance": tolerance})
     example = images[:1]
     structure = anatomy(model, example)
     keep = _channels_to_keep(model, structure, ratio, budget)
@@ -109,19 +112,14 @@ def _channels_to_keep(
     model: nn.Module, structure: Anatomy, ratio: float | Mapping[str, float], budget: str
 ) -> dict[str, int]:
     """Group name -> channels to keep."""
-    patterns = dict(ratio) if isinstance(ratio, Mapping) else {"*": ratio}
-    for pattern, share in patterns.items():
-        if not (isinstance(share, int | float) and 0 <= share < 1):
-            raise UserError(f"the ratio of '{pattern}' is {share!r}: it must be at least 0 and less than 1")
-    if budget not in ("channels", "macs"):
-        raise UserError(f"the budget is {budget!r}: choose channels or macs")
-    if budget == "channels":
-        shares = factors_by_layer(structure.groups, patterns)
-        return {group.name: channels_left(group.channels, shares[group.name]) for group in structure.groups}
-    if isinstance(ratio, Mapping):
-        raise UserError("a budget of MACs takes one ratio for the whole network, not one per layer")
 
-    return met_by_share(layer_macs(model, structure), ratio, lambda share: keep_plan(structure.groups, share))
+    def left(share: float) -> dict[str, int]:
+        return {group.name: channels_left(group.channels, share) for group in structure.groups}
+
+    if isinstance(ratio, Mapping):
+        shares = factors_by_layer(structure.groups, ratio)
+        return {group.name: channels_left(group.channels, shares[group.name]) for group in structure.groups}
+    return left(ratio) if budget == "channels" else met_by_share(layer_macs(model, structure), ratio, left)
 
 
 def _scored(
@@ -158,6 +156,8 @@ class _Unlabelled(Problem):
 def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str, int]) -> dict[str, Tensor]:
     """The scores of every group, zeros where none are given and the group stays whole; UserError if any is wrong."""
     sizes = structure.sizes
+    if not isinstance(scores, Mapping):
+        raise UserError(f"the criterion returned {type(scores).__name__}, not a dictionary, group name -> scores")
     for name in scores:
         if name not in sizes:
             raise UserError(f"scores are given for '{name}', which is not a group: there are {', '.join(sizes)}")
@@ -168,7 +168,10 @@ def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str
                 raise UserError(f"there are no scores for the group '{name}', which loses channels")
             checked[name] = torch.zeros(size)
             continue
-        values = torch.as_tensor(scores[name])
+        try:
+            values = torch.as_tensor(scores[name])
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"the scores of '{name}' are of class {type(scores[name]).__name__}, not a tensor") from None
         if values.shape != (size,):
             raise UserError(f"the scores of '{name}' have shape {tuple(values.shape)}, not ({size},)")
         if not all(map(math.isfinite, values.tolist())):

@@ -12,6 +12,7 @@ from bench.runs.stored_tensors import load_dataset, load_weights, save_weights
 from bench.suite import plugins
 from bench.suite.schema import Suite
 from bench.suite.specs import ModelSpec
+from bench.suite.settings import at_home
 from bench.training.devices import device
 from bench.training.loop import Recipe, train
 from bench.training.pretrained import load_pretrained
@@ -43,7 +44,7 @@ def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec,
         if not load_weights(path, net, digest):
             spec = suite.recipe(model)
             if spec.weights is not None:
-                load_pretrained(net, spec.weights, spec.weights_sha256)
+                load_pretrained(net, str(at_home(spec.weights)), spec.weights_sha256)
             else:
                 train(
                     net,

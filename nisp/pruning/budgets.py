@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nisp.errors import UserError
 from nisp.pruning.counting import macs
 from nisp.pruning.multiplications import layer_of, multiplications
+from nisp.pruning.selection import checked_ratio
 from nisp.pruning.surgery import Anatomy, remove_channels
 
 TOLERANCE = 0.005
@@ -141,7 +142,7 @@ def met_by_scores(layers: LayerMacs, ratio: float, scores: Mapping[str, Tensor],
 
 def _met(layers: LayerMacs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
     """Search, measure and move the goal until the measured MACs are within the tolerance."""
-    wanted = (1 - ratio) * layers.base
+    wanted = (1 - checked_ratio(ratio, "the ratio of MACs")) * layers.base
     goal = wanted * layers.estimated(layers.sizes) / layers.base
     best, best_error = layers.sizes, float("inf")
     for _ in range(6):

@@ -12,6 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nisp.pruning.kept import checked_indices
+
 Scores = dict[str, Tensor]
 """Group name -> importance of its channels, shape (channels,), finite; higher means keep."""
 
@@ -125,9 +127,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     """Zero, in place, the weights with which the group's consumers read channels that are not ``kept``.
 
-    The network's output is the same as if these channels were removed, but no shape changes.
+    The network's output is the same as if these channels were removed, but no shape changes. UserError for indices
+    that are not the group's (nisp.pruning.kept).
     """
     removed = torch.ones(group.channels, dtype=torch.bool)
-    removed[kept] = False
+    removed[checked_indices(group.name, group.channels, kept)] = False
     for consumer in group.consumers:
         model.get_parameter(f"{consumer.name}.weight")[:, consumer.inputs[removed].flatten()] = 0

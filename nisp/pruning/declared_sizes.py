@@ -27,7 +27,11 @@ from nisp.pruning.contract import evaluating
 
 INPUT = ("in_features", "in_channels", "in_chs", "in_dim", "in_planes", "inplanes")
 OUTPUT = ("out_features", "out_channels", "out_chs", "out_dim", "out_planes", "num_chs", "num_channels")
-FEATURES = ("num_features", "head_hidden_size", "hidden_size", "embed_dim", "num_pooled_features")
+FEATURES = {
+    **dict.fromkeys(("num_features", "embed_dim", "num_pooled_features"), ("features", "classifier", "output")),
+    **dict.fromkeys(("head_hidden_size", "hidden_size"), ("classifier", "features", "output")),
+}
+"""Attribute -> the tensors that may have as many channels, the likeliest first."""
 
 _TOLD = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._NormBase)
 """Layers whose size attributes surgery sets by their weights."""
@@ -78,9 +82,7 @@ def _declared(module: nn.Module) -> list[_Declaration]:
     numbers = {name: value for name, value in vars(module).items() if type(value) is int and value > 0}
     found = [_Declaration(name, numbers[name], ("input",)) for name in INPUT if name in numbers]
     found += [_Declaration(name, numbers[name], ("output",)) for name in OUTPUT if name in numbers]
-    for name in (name for name in FEATURES if name in numbers):
-        order = ("classifier", "features") if name in ("head_hidden_size", "hidden_size") else ("features", "classifier")
-        found.append(_Declaration(name, numbers[name], (*order, "output")))
+    found += [_Declaration(name, numbers[name], FEATURES[name]) for name in FEATURES if name in numbers]
     for index, entry in enumerate(_entries(module)):
         if type(entry.get("num_chs")) is int:
             found.append(_Declaration("num_chs", entry["num_chs"], (f"feature {index}",), index))
@@ -138,8 +140,9 @@ class _Widths:
         for index, entry in enumerate(_entries(module)):
             place = _place(module, str(entry["module"]))
             if place is not None:
-                sides = (f"feature {index}", None) if entry.get("hook_type") == "forward_pre" else (None, f"feature {index}")
-                yield place.register_forward_hook(partial(self._note, name, *sides), with_kwargs=True)
+                kinds = (f"feature {index}", None)  # of what the module reads, and of what it writes
+                kinds = kinds if entry.get("hook_type") == "forward_pre" else kinds[::-1]
+                yield place.register_forward_hook(partial(self._note, name, *kinds), with_kwargs=True)
 
     def _note(
         self, name: str, read: str | None, written: str | None, _: nn.Module, args: Any, kwargs: Any, output: Any

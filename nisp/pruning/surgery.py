@@ -18,6 +18,7 @@ from nisp.errors import UserError
 from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.contract import Consumer, Group, Producer, evaluating, silence
 from nisp.pruning.declared_sizes import update_declared_sizes
+from nisp.pruning.kept import Indices, checked_kept
 
 
 @dataclass(frozen=True)
@@ -91,15 +92,17 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
     return Group(name, producers, consumers, len(members))
 
 
-def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
+def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Indices]) -> nn.Module:
     """A copy of ``model`` with only the ``kept`` channels (group name -> indices) of each group.
 
-    UserError if the network does not run with the pruned shapes.
+    Groups that are not in ``kept`` stay whole. UserError for indices that are not the group's (nisp.pruning.kept), or
+    if the network does not run with the pruned shapes.
     """
+    kept = checked_kept(structure.groups, kept)
     pruned = copy.deepcopy(model)
     left = np.ones(len(structure.channels.movable), dtype=bool)
     for name, indices in kept.items():
-        left[np.delete(structure.labels[name], indices.cpu().numpy())] = False
+        left[np.delete(structure.labels[name], indices.numpy())] = False
     channels = ChannelPass(pruned, structure.channels, left[structure.channels.labels])
     with evaluating(pruned):
         try:
@@ -149,13 +152,14 @@ def _tell_size(module: nn.Module) -> None:
 
 @torch.no_grad()
 def removal_error(
-    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Tensor
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Indices], images: Tensor
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
     In float64, relative to the largest output: about 1e-15 if surgery removed exactly the right values. Of several
     outputs, in tuples, lists or dictionaries, the largest counts.
     """
+    kept = checked_kept(structure.groups, kept)
     masked = copy.deepcopy(model).double().eval()
     for group in structure.groups:
         silence(masked, group, kept[group.name])
