@@ -31,7 +31,7 @@ def check_arguments(model: Any, count: int, given: Mapping[str, Any]) -> None:
         raise UserError(f"'{classifier}' is not a layer of {type(model).__name__}, so it cannot be its classifier")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise UserError(f"the seed is {seed!r}: it must be an integer from 0 to 2**63 - 1")
-    if isinstance(tolerance, bool) or not (tolerance is None or isinstance(tolerance, Real) and tolerance >= 0):
+    if tolerance is not None and not (_is_number(tolerance) and tolerance >= 0):
         raise UserError(f"the tolerance is {tolerance!r}: it must be a number that is not negative")
 
 
@@ -57,3 +57,6 @@ def _check_labels(labels: Any, count: int) -> None:
     if labels.is_floating_point() or labels.is_complex():
         raise UserError(f"labels are {str(labels.dtype).removeprefix('torch.')}: give the numbers of classes, integers")
 
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -171,7 +171,8 @@ def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str
         try:
             values = torch.as_tensor(scores[name])
         except (TypeError, ValueError, RuntimeError):
-            raise UserError(f"the scores of '{name}' are of class {type(scores[name]).__name__}, not a tensor") from None
+            kind = type(scores[name]).__name__
+            raise UserError(f"the scores of '{name}' are of class {kind}, not a tensor") from None
         if values.shape != (size,):
             raise UserError(f"the scores of '{name}' have shape {tuple(values.shape)}, not ({size},)")
         if not all(map(math.isfinite, values.tolist())):

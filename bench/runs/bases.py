@@ -11,8 +11,8 @@ from bench.runs.records import Store
 from bench.runs.stored_tensors import load_dataset, load_weights, save_weights
 from bench.suite import plugins
 from bench.suite.schema import Suite
-from bench.suite.specs import ModelSpec
 from bench.suite.settings import at_home
+from bench.suite.specs import ModelSpec
 from bench.training.devices import device
 from bench.training.loop import Recipe, train
 from bench.training.pretrained import load_pretrained

@@ -6,7 +6,7 @@ formulas of the operations that it lacks.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ def counting() -> Iterator[FlopCounterMode]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def formulas() -> Mapping[Any, Callable[..., int]]:
+def formulas() -> dict[Any, Callable[..., int]]:
     """Operation that torch's counter lacks -> its floating-point operations, from the shapes of its arguments."""
     aten = torch.ops.aten
     found: dict[Any, Callable[..., int]] = {

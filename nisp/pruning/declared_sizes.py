@@ -9,21 +9,19 @@ The conventions, none of which needs the library to be installed:
     feature_info                      timm: width of the output of each module that it names
 
 A number is changed only where it was the width of such a tensor in the unpruned network; what the width is now, a pass
-through the pruned network tells.
+through the pruned network tells. Numbers that the network computes with are left alone: one that its outputs depend on
+is no declaration.
 """
 
-import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from nisp.pruning.contract import evaluating
+from nisp.pruning.widths import Run, Shapes, feature_entries, outputs_of, shapes_seen
 
 INPUT = ("in_features", "in_channels", "in_chs", "in_dim", "in_planes", "inplanes")
 OUTPUT = ("out_features", "out_channels", "out_chs", "out_dim", "out_planes", "num_chs", "num_channels")
@@ -36,11 +34,9 @@ FEATURES = {
 _TOLD = (nn.modules.conv._ConvNd, nn.Linear, nn.modules.batchnorm._NormBase)
 """Layers whose size attributes surgery sets by their weights."""
 
-Shapes = list[tuple[int, ...]]
-
 
 @torch.no_grad()
-def update_declared_sizes(model: nn.Module, pruned: nn.Module, run: Callable[[nn.Module], object]) -> None:
+def update_declared_sizes(model: nn.Module, pruned: nn.Module, run: Run) -> None:
     """Set the attributes of ``pruned``, in place, that declare numbers of channels; ``model`` is the original.
 
     ``run`` calls a network on its example; it is given copies, so neither network keeps anything of the passes.
@@ -48,12 +44,45 @@ def update_declared_sizes(model: nn.Module, pruned: nn.Module, run: Callable[[nn
     declared = {name: declarations for name, module in model.named_modules() if (declarations := _declared(module))}
     if not declared:
         return
-    before, after = (_Widths.of(copy.deepcopy(network), declared, run) for network in (model, pruned))
+    before, after = (shapes_seen(network, tuple(declared), run) for network in (model, pruned))
+    changes: dict[object, list[_Change]] = defaultdict(list)
     for name, declarations in declared.items():
         for declaration in declarations:
-            width = _now(declaration, before.seen[name], after.seen[name])
-            if width is not None:
-                declaration.set(pruned.get_submodule(name), width)
+            width = _now(declaration, before[name], after[name])
+            if width is not None and width != declaration.value:
+                kind = type(model.get_submodule(name)), declaration.attribute
+                changes[kind].append((name, declaration, width))
+    _make(pruned, changes, run)
+
+
+def _make(pruned: nn.Module, changes: Mapping[object, list["_Change"]], run: Run) -> None:
+    """Make the changes that do not change the outputs: all, or of each class and attribute those that do not alone."""
+    if not changes:
+        return
+    outputs = outputs_of(pruned, run)
+
+    def harmless(some: Iterable[_Change]) -> bool:
+        changed = copy.deepcopy(pruned)
+        for name, declaration, width in some:
+            declaration.set(changed.get_submodule(name), width)
+        try:
+            return _equal(outputs_of(changed, run), outputs)
+        except Exception:  # whatever a network raises whose sizes do not fit
+            return False
+
+    everything = [change for some in changes.values() for change in some]
+    if not harmless(everything):
+        everything = [change for some in changes.values() if harmless(some) for change in some]
+        everything = everything if harmless(everything) else []
+    for name, declaration, width in everything:
+        declaration.set(pruned.get_submodule(name), width)
+
+
+def _equal(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(
+        a.shape == b.shape and torch.allclose(a, b, rtol=0, atol=0, equal_nan=True)
+        for a, b in zip(some, others, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +102,7 @@ class _Declaration:
         if self.entry is None:
             setattr(module, self.attribute, width)
         else:
-            _entries(module)[self.entry][self.attribute] = width
+            feature_entries(module)[self.entry][self.attribute] = width
 
 
 def _declared(module: nn.Module) -> list[_Declaration]:
@@ -83,18 +112,14 @@ def _declared(module: nn.Module) -> list[_Declaration]:
     found = [_Declaration(name, numbers[name], ("input",)) for name in INPUT if name in numbers]
     found += [_Declaration(name, numbers[name], ("output",)) for name in OUTPUT if name in numbers]
     found += [_Declaration(name, numbers[name], FEATURES[name]) for name in FEATURES if name in numbers]
-    for index, entry in enumerate(_entries(module)):
+    for index, entry in enumerate(feature_entries(module)):
         if type(entry.get("num_chs")) is int:
             found.append(_Declaration("num_chs", entry["num_chs"], (f"feature {index}",), index))
     return found
 
 
-def _entries(module: nn.Module) -> Sequence[dict[str, Any]]:
-    """timm's list of features: itself, or kept in an object's ``info``."""
-    listed = vars(module).get("feature_info")
-    listed = getattr(listed, "info", listed)
-    fits = isinstance(listed, list | tuple) and all(isinstance(entry, dict) and "module" in entry for entry in listed)
-    return listed if fits else ()
+_Change = tuple[str, _Declaration, int]
+"""Module name, what it declares, and the number of channels now."""
 
 
 def _now(declaration: _Declaration, before: Mapping[str, Shapes], after: Mapping[str, Shapes]) -> int | None:
@@ -112,68 +137,3 @@ def _now(declaration: _Declaration, before: Mapping[str, Shapes], after: Mapping
         if pairs:
             return next((new for old, new in pairs if new != old), declaration.value)
     return None
-
-
-@dataclass(frozen=True)
-class _Widths:
-    """Module name -> what is read or written there (as in _Declaration.tensors) -> shapes."""
-
-    seen: dict[str, dict[str, Shapes]] = field(default_factory=dict)
-
-    @staticmethod
-    def of(network: nn.Module, declared: Mapping[str, Any], run: Callable[[nn.Module], object]) -> "_Widths":
-        widths = _Widths({name: {} for name in declared})
-        with evaluating(network), contextlib.ExitStack() as hooks:
-            for name in declared:
-                for handle in widths._listening(name, network.get_submodule(name)):
-                    hooks.callback(handle.remove)
-            run(network)
-        return widths
-
-    def _listening(self, name: str, module: nn.Module) -> Iterator[Any]:
-        yield module.register_forward_hook(partial(self._note, name, "input", "output"), with_kwargs=True)
-        classifier = _classifier(module)
-        if classifier is not None:
-            yield classifier.register_forward_hook(partial(self._note, name, "classifier", None), with_kwargs=True)
-        if callable(getattr(module, "forward_features", None)):
-            module.forward_features = self._features(name, module.forward_features)  # type: ignore[assignment]
-        for index, entry in enumerate(_entries(module)):
-            place = _place(module, str(entry["module"]))
-            if place is not None:
-                kinds = (f"feature {index}", None)  # of what the module reads, and of what it writes
-                kinds = kinds if entry.get("hook_type") == "forward_pre" else kinds[::-1]
-                yield place.register_forward_hook(partial(self._note, name, *kinds), with_kwargs=True)
-
-    def _note(
-        self, name: str, read: str | None, written: str | None, _: nn.Module, args: Any, kwargs: Any, output: Any
-    ) -> None:
-        for kind, values in ((read, (args, kwargs)), (written, output)):
-            if kind is not None:
-                self._add(name, kind, values)
-
-    def _add(self, name: str, kind: str, values: object) -> None:
-        shapes = [tuple(leaf.shape) for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
-        self.seen[name].setdefault(kind, []).extend(shapes)
-
-    def _features(self, name: str, forward_features: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            features = forward_features(*args, **kwargs)
-            self._add(name, "features", features)
-            return features
-
-        return noted
-
-
-def _classifier(module: nn.Module) -> nn.Module | None:
-    """What timm's ``get_classifier`` returns, or else a head's last layer."""
-    if callable(getattr(module, "get_classifier", None)):
-        found = module.get_classifier()
-        found = next(iter(found), None) if isinstance(found, tuple | list | nn.ModuleList) else found
-        return found if isinstance(found, nn.Module) else None
-    return next((part for name, part in module.named_children() if name in ("fc", "classifier", "l")), None)
-
-
-def _place(module: nn.Module, name: str) -> nn.Module | None:
-    """The part of a network that ``feature_info`` names; networks of features alone rename or wrap it."""
-    modules = dict(module.named_modules())
-    return next((modules[n] for n in (name, name.replace(".", "_"), f"model.{name}") if n in modules), None)

@@ -39,7 +39,7 @@ def _highest(scores: Tensor, keep: int, channels: str) -> Tensor:
 
 
 def checked_ratio(ratio: float, what: str = "the ratio", most: bool = False) -> float:
-    """The same ratio; UserError, which calls it ``what``, unless it is a number from 0 to below 1, or 1 for ``most``."""
+    """The same ratio; UserError, which calls it ``what``, unless it is a number from 0 to below 1; ``most``: to 1."""
     number = isinstance(ratio, Real) and not isinstance(ratio, bool)
     if not (number and (0 <= ratio < 1 or (most and ratio == 1))):
         raise UserError(f"{what} is {ratio!r}: it must be at least 0 and {'at most' if most else 'less than'} 1")

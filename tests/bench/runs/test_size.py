@@ -147,8 +147,8 @@ def test_a_pruned_network_is_counted_by_the_counter_of_its_original():
 
 def test_a_budget_of_macs_is_met_by_a_network_of_other_layers():
     net = nn.Sequential(
-        SameConv(3, 32, 3), nn.ReLU(), SameConv(32, 32, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(32, 10),
+        SameConv(3, 50, 3), nn.ReLU(), SameConv(50, 70, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(70, 10),
     ).eval()  # fmt: skip
     structure = anatomy(net, IMAGE)
     keep = channels_to_keep(PlanSpec(budget="macs"), 0.5, net, structure)

@@ -23,7 +23,9 @@ def test_directories_of_results_and_data_are_at_home(home):
 
 
 def test_a_home_that_nobody_has_is_reported():
-    with pytest.raises(UserError, match=r"^~nobody-is-called-so/x cannot be expanded: there is no home directory ~nobo"):
+    with pytest.raises(
+        UserError, match=r"^~nobody-is-called-so/x cannot be expanded: there is no home directory ~nobo"
+    ):
         at_home("~nobody-is-called-so/x")
 
 

@@ -26,8 +26,9 @@ def parts(net):
 
 
 @pytest.mark.parametrize(
-    "indices", [[4, 0, 2], (0, 2, 4), torch.tensor([2, 4, 0]), np.array([0, 4, 2]), range(0, 6, 2), torch.tensor([0, 2, 4]).int()]
-)  # fmt: skip
+    "indices",
+    [[4, 0, 2], (0, 2, 4), torch.tensor([2, 4, 0]), np.array([0, 4, 2]), range(0, 6, 2), torch.tensor([0, 2, 4]).int()],
+)
 def test_indices_of_any_kind_and_order_mean_the_same(net, parts, indices):
     assert {name: kept.tolist() for name, kept in checked_kept(parts.groups, {"0": indices}).items()} == {
         "0": [0, 2, 4], "2": list(range(6)),
@@ -52,7 +53,10 @@ MISTAKES = {
     "twice": ({"2": [1, 3, 1]}, "channel 1 of '2' is given twice among those that are kept"),
     "empty": ({"0": torch.tensor([])}, "no channel of '0' is kept: at least one must stay"),
     "an empty list": ({"2": []}, "no channel of '2' is kept"),
-    "a mask": ({"0": torch.ones(8, dtype=torch.bool)}, r"the kept channels of '0' are bool of shape \(8,\): give their"),
+    "a mask": (
+        {"0": torch.ones(8, dtype=torch.bool)},
+        r"the kept channels of '0' are bool of shape \(8,\): give their",
+    ),
     "fractions": ({"0": [0.0, 1.0]}, "the kept channels of '0' are float32"),
     "two dimensions": ({"0": [[0, 1]]}, r"are int64 of shape \(1, 2\): give their indices, integers in one dimension"),
     "a number": ({"0": 3}, "the kept channels of '0' are no indices: 3"),
