@@ -8,14 +8,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nisp.arguments import check_arguments
 from nisp.classifiers import final_layers
 from nisp.errors import UserError
 from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores
 from nisp.pruning.counting import macs, params
-from nisp.pruning.inputs import Inputs, checked_inputs, in_precision, part, precision_of
-from nisp.pruning.selection import channels_left, factors_by_layer, keep_plan, select
+from nisp.pruning.inputs import Inputs, checked_inputs, count, in_precision, part, precision_of
+from nisp.pruning.selection import channels_left, factors_by_layer, select
 from nisp.pruning.surgery import Anatomy, anatomy, removal, remove_channels
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
@@ -91,6 +92,8 @@ def prune(
     """
     model = unwrapped(model)
     images = in_precision(checked_inputs(images, "the images"), precision_of(model))
+    given = {"ratio": ratio, "scores": scores, "labels": labels, "budget": budget, "classifier": classifier}
+    check_arguments(model, count(images), {**given, "seed": seed, "tolerance": tolerance})
     example = part(images, 0, 1)
     structure = anatomy(model, example)
     keep = _channels_to_keep(model, structure, ratio, budget)
@@ -113,19 +116,14 @@ def _channels_to_keep(
     model: nn.Module, structure: Anatomy, ratio: float | Mapping[str, float], budget: str
 ) -> dict[str, int]:
     """Group name -> channels to keep."""
-    patterns = dict(ratio) if isinstance(ratio, Mapping) else {"*": ratio}
-    for pattern, share in patterns.items():
-        if not (isinstance(share, int | float) and 0 <= share < 1):
-            raise UserError(f"the ratio of '{pattern}' is {share!r}: it must be at least 0 and less than 1")
-    if budget not in ("channels", "macs"):
-        raise UserError(f"the budget is {budget!r}: choose channels or macs")
-    if budget == "channels":
-        shares = factors_by_layer(structure.groups, patterns)
-        return {group.name: channels_left(group.channels, shares[group.name]) for group in structure.groups}
-    if isinstance(ratio, Mapping):
-        raise UserError("a budget of MACs takes one ratio for the whole network, not one per layer")
 
-    return met_by_share(layer_macs(model, structure), ratio, lambda share: keep_plan(structure.groups, share))
+    def left(share: float) -> dict[str, int]:
+        return {group.name: channels_left(group.channels, share) for group in structure.groups}
+
+    if isinstance(ratio, Mapping):
+        shares = factors_by_layer(structure.groups, ratio)
+        return {group.name: channels_left(group.channels, shares[group.name]) for group in structure.groups}
+    return left(ratio) if budget == "channels" else met_by_share(layer_macs(model, structure), ratio, left)
 
 
 def _scored(
@@ -162,6 +160,8 @@ class _Unlabelled(Problem):
 def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str, int]) -> dict[str, Tensor]:
     """The scores of every group, zeros where none are given and the group stays whole; UserError if any is wrong."""
     sizes = structure.sizes
+    if not isinstance(scores, Mapping):
+        raise UserError(f"the criterion returned {type(scores).__name__}, not a dictionary, group name -> scores")
     for name in scores:
         if name not in sizes:
             raise UserError(f"scores are given for '{name}', which is not a group: there are {', '.join(sizes)}")
@@ -172,7 +172,11 @@ def _checked(scores: Mapping[str, Tensor], structure: Anatomy, keep: Mapping[str
                 raise UserError(f"there are no scores for the group '{name}', which loses channels")
             checked[name] = torch.zeros(size)
             continue
-        values = torch.as_tensor(scores[name])
+        try:
+            values = torch.as_tensor(scores[name])
+        except (TypeError, ValueError, RuntimeError):
+            kind = type(scores[name]).__name__
+            raise UserError(f"the scores of '{name}' are of class {kind}, not a tensor") from None
         if values.shape != (size,):
             raise UserError(f"the scores of '{name}' have shape {tuple(values.shape)}, not ({size},)")
         if not all(map(math.isfinite, values.tolist())):

@@ -54,11 +54,17 @@ RUNS = pa.DataFrameSchema(
         "val_top1_final": pa.Column(float, _per_cent),
         # Times the base's learning rate, in fine-tuning and training from scratch; empty if nothing is trained.
         "learning_rate_factor": pa.Column(float, pa.Check.gt(0), nullable=True),
+        # Who counted macs_base and macs; and the products alone by torch's counter, empty in older tables.
+        "macs_counter": pa.Column(str, pa.Check.isin(["ptflops", "torch"])),
+        **{name: pa.Column("Int64", pa.Check.ge(0), nullable=True) for name in ("macs_torch_base", "macs_torch")},
     },
     strict=True,
     ordered=True,
     unique=["dataset", "model", "depth", "seed", "method", "plan", "ratio"],
 )
+
+ADDED: Mapping[str, object] = {"macs_counter": "ptflops", "macs_torch_base": pd.NA, "macs_torch": pd.NA}
+"""Columns of ``RUNS`` that tables of earlier versions lack, and what holds for these."""
 
 CURVES = pa.DataFrameSchema(
     {
@@ -148,7 +154,8 @@ def _latency_by_run(suite: Suite, rows: Sequence[Mapping[str, Any]]) -> dict[Run
 def framed(rows: Sequence[Any], schema: pa.DataFrameSchema) -> pd.DataFrame:
     """The rows (mappings, or tuples in the schema's order; may be empty) as a table that fits the schema."""
     frame = pd.DataFrame(rows, columns=list(schema.columns))
-    untyped = {"depth"} & set(frame.columns) if rows else frame.columns
+    nullable = {name for name, column in schema.columns.items() if str(column.dtype) == "Int64"}
+    untyped = nullable if rows else frame.columns
     return schema.validate(frame.astype({name: str(schema.columns[name].dtype) for name in untyped}))
 
 
@@ -160,11 +167,16 @@ def write(frame: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> None:
 
 
 def read(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Read a table; UserError if it is missing, was changed, or does not fit its schema."""
+    """Read a table; UserError if it is missing, was changed, or does not fit its schema.
+
+    Columns of ADDED that the table's version did not have are filled in.
+    """
     types = {name: str(column.dtype) for name, column in schema.columns.items()}
     try:
         check_sum(path)
         frame = pd.read_csv(path, dtype=types)
+        later = {name: value for name, value in ADDED.items() if name in types and name not in frame}
+        frame = frame.assign(**later).astype({name: types[name] for name in later})
         return schema.validate(frame)
     except (OSError, ValueError, pa.errors.SchemaError, pa.errors.SchemaErrors) as error:
         raise UserError(f"table {path} cannot be used: {' '.join(str(error).split())[:300]}") from None

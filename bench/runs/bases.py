@@ -11,6 +11,7 @@ from bench.runs.records import Store
 from bench.runs.stored_tensors import load_dataset, load_weights, save_weights
 from bench.suite import plugins
 from bench.suite.schema import Suite
+from bench.suite.settings import at_home
 from bench.suite.specs import ModelSpec
 from bench.training.devices import device
 from bench.training.loop import Recipe, train
@@ -43,7 +44,7 @@ def train_bases(suite: Suite, store: Store, dataset_name: str, model: ModelSpec,
         if not load_weights(path, net, digest):
             spec = suite.recipe(model)
             if spec.weights is not None:
-                load_pretrained(net, spec.weights, spec.weights_sha256)
+                load_pretrained(net, str(at_home(spec.weights)), spec.weights_sha256)
             else:
                 train(
                     net,

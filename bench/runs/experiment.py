@@ -48,7 +48,7 @@ def run(
     curve: list[Epoch] = []
     for step in range(1, method.steps + 1):
         stage = pruned(setup, stage, part_way(base, goal, step / method.steps))
-        size = size_of(stage.model, base.dataset.example)
+        size = size_of(stage.model, base.dataset.example, base.size.counter)
         last = recovered(setup, stage.model, base.size.macs / size.macs, step)
         stage = replace(stage, model=last.model)
         curve += _continued(curve, last.curve)
@@ -78,6 +78,9 @@ def _measured(base: Base, stage: Stage, size: Size, last: Recovered) -> dict[str
         "macs": size.macs,
         "params_base": base.size.params,
         "params": size.params,
+        "macs_counter": size.counter,
+        "macs_torch_base": base.size.products,
+        "macs_torch": size.products,
         "score_seconds": stage.score_seconds,
         "ware": _ware(base, last.recalibrated, stage.kept),
         "agreement_top1": evaluation.accuracy(final, base.outputs.argmax(1)),

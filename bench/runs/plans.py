@@ -1,10 +1,11 @@
 """How many channels of each group stay: the same share of all, shares by layer, or to meet a budget of MACs."""
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 
-from bench.runs.size import macs_of
+from bench.runs.size import macs_of, size_of
 from bench.suite.specs import PlanSpec
 from nisp.errors import UserError
 from nisp.pruning import budgets
@@ -35,7 +36,8 @@ def channels_to_keep(
 
     if plan.budget == "channels":
         return keep(ratio)
-    layers = budgets.layer_macs(model, structure, macs_of)
+    counter = size_of(model, structure.example).counter
+    layers = budgets.layer_macs(model, structure, partial(macs_of, counter=counter))
     if not plan.by_scores:
         return budgets.met_by_share(layers, ratio, keep)
     assert sensitivity is not None

@@ -44,7 +44,7 @@ def provenance(suite_file: Path, records: Iterable[dict[str, Any]]) -> dict[str,
         "collected_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "packages": {name: version(name) for name in PACKAGES},
         "latency_threads": 1,
-        "macs_counter": "ptflops, pytorch backend",
+        "macs_counter": "ptflops, pytorch backend; torch's FlopCounterMode where runs.csv says so",
         "origins": origins,
     }
 

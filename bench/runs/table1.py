@@ -41,7 +41,8 @@ def costs_row(variant: Variant) -> tuple[str, float, float, float, float]:
     structure = anatomy(model, example)
     plan = variant_plan(structure.groups, variant)
     pruned = remove_channels(model, structure, {name: torch.arange(keep) for name, keep in plan.items()})
-    before, after = size_of(model, example), size_of(pruned, example)
+    before = size_of(model, example)
+    after = size_of(pruned, example, before.counter)
     flops, params = 100 * (1 - after.macs / before.macs), 100 * (1 - after.params / before.params)
     return variant.name, flops, variant.paper.flops_reduction, params, variant.paper.params_reduction
 

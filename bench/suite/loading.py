@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench.suite.schema import Suite
+from bench.suite.settings import SUFFIXES
 from nisp.errors import UserError
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -70,7 +71,7 @@ def loaded(path: Path, kind: type[Content], what: str) -> Content:
             raise UserError(f"{path} has {len(text):,} characters; at most {LONGEST:,} are allowed")
         content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
-        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.y*ml") if file.suffix in SUFFIXES)) or "none"
         raise UserError(_line(f"there is no {what} file {path}: {what}s in {path.parent} are {known}")) from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(_line(f"{path} cannot be read: {error}")) from None

@@ -5,17 +5,18 @@ candidates are estimated layer by layer, and only the result is measured; if the
 its goal moved by the difference.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.counting import macs
 from nisp.pruning.inputs import Inputs
-from nisp.pruning.layer_weights import count_outputs, weight_of
-from nisp.pruning.multiplications import multiplications
+from nisp.pruning.multiplications import layer_of, multiplications
+from nisp.pruning.selection import checked_ratio
 from nisp.pruning.surgery import Anatomy, remove_channels
 
 TOLERANCE = 0.005
@@ -32,8 +33,9 @@ class LayerMacs:
     count    measures the MACs of a network, given an example of its input
     base     MACs of the unpruned network, by ``count``
     macs     layer name -> MACs in the unpruned network
-    writes   layer name -> group name -> share of the layer's outputs that are the group's
-    reads    the same for the layer's inputs
+    writes   layer name -> group name -> share of the group's channels in dimension 0 of the layer's weight, which are
+             its outputs, except in transposed convolutions
+    reads    the same in dimension 1
     """
 
     model: nn.Module
@@ -64,18 +66,30 @@ class LayerMacs:
 
 
 def layer_macs(model: nn.Module, structure: Anatomy, count: Count = macs) -> LayerMacs:
-    """The MACs of a network's layers; ``count`` measures those of whole networks."""
-    writes: dict[str, dict[str, float]] = {}
-    reads: dict[str, dict[str, float]] = {}
-    for group in structure.groups:
-        for producer in group.producers:
-            outputs = count_outputs(model, producer.name)
-            writes.setdefault(producer.name, {})[group.name] = producer.outputs.numel() / outputs
-        for consumer in group.consumers:
-            inputs = weight_of(model, consumer.name).shape[1]
-            reads.setdefault(consumer.name, {})[group.name] = consumer.inputs.numel() / inputs
+    """The MACs of a network's layers; ``count`` measures those of whole networks.
+
+    UserError if it has none.
+    """
+    base = count(model, structure.example)
     by_layer = multiplications(model, structure.example)
-    return LayerMacs(model, structure, count, count(model, structure.example), by_layer, writes, reads)
+    if base <= 0 or sum(by_layer.values()) <= 0:
+        raise UserError(f"{type(model).__name__} has no convolution or matrix product, so it has no budget of MACs")
+    writes, reads = (_shares(structure, by_layer, dim) for dim in (0, 1))
+    return LayerMacs(model, structure, count, base, by_layer, writes, reads)
+
+
+def _shares(structure: Anatomy, layers: Collection[str], dim: int) -> dict[str, dict[str, float]]:
+    """Layer name -> group name -> share of one dimension of the layer's weight that is the group's channels.
+
+    Which of the first two dimensions holds outputs and which inputs does not matter to the product of what is left.
+    """
+    shares: dict[str, dict[str, float]] = {}
+    for (name, cut), ids in structure.channels.reads.items():
+        if cut == dim and layer_of(name) in layers:
+            labels = structure.channels.labels[ids]
+            found = {group: float(np.isin(labels, members).mean()) for group, members in structure.labels.items()}
+            shares.setdefault(layer_of(name), {}).update({group: share for group, share in found.items() if share})
+    return {layer: found for layer, found in shares.items() if found}
 
 
 def _left(shares: Mapping[str, float], gone: Mapping[str, float]) -> float:
@@ -129,7 +143,7 @@ def met_by_scores(layers: LayerMacs, ratio: float, scores: Mapping[str, Tensor],
 
 def _met(layers: LayerMacs, ratio: float, largest_within: Callable[[float], Keep], ceiling: Keep) -> Keep:
     """Search, measure and move the goal until the measured MACs are within the tolerance."""
-    wanted = (1 - ratio) * layers.base
+    wanted = (1 - checked_ratio(ratio, "the ratio of MACs")) * layers.base
     goal = wanted * layers.estimated(layers.sizes) / layers.base
     best, best_error = layers.sizes, float("inf")
     for _ in range(6):

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from nisp.pruning.kept import checked_indices
 from nisp.pruning.layer_weights import set_inputs
 
 Scores = dict[str, Tensor]
@@ -130,9 +131,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     """Zero, in place, the weights with which the group's consumers read channels that are not ``kept``.
 
-    The network's output is the same as if these channels were removed, but no shape changes.
+    The network's output is the same as if these channels were removed, but no shape changes. UserError for indices
+    that are not the group's (nisp.pruning.kept).
     """
     removed = torch.ones(group.channels, dtype=torch.bool)
-    removed[kept] = False
+    removed[checked_indices(group.name, group.channels, kept)] = False
     for consumer in group.consumers:
         set_inputs(model, consumer.name, consumer.inputs[removed].flatten(), 0.0)

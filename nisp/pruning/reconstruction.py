@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Group
+from nisp.pruning.kept import checked_kept
 from nisp.pruning.layer_weights import set_inputs, weight_of
 from nisp.pruning.sampling import Rows, sampled_rows
 
@@ -44,6 +45,7 @@ def least_squares(
     A layer's target is its output in ``original`` for the calibration ``images``. Each layer takes the one of RIDGES
     with the smallest error on the ``validation`` images.
     """
+    kept = checked_kept(groups, kept)
     layers = list(dict.fromkeys(consumer.name for group in groups for consumer in group.consumers))
     order = {name: position for position, (name, _) in enumerate(original.named_modules())}
     targets, checks = (sampled_rows(original, tuple(layers), part, seed) for part in (images, validation))

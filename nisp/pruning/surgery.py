@@ -18,7 +18,9 @@ from nisp.pruning.channels import ChannelPass, Unfit, follow
 from nisp.pruning.comparing import Difference, difference
 from nisp.pruning.contract import Consumer, Group, Producer, silence
 from nisp.pruning.copies import copied
+from nisp.pruning.declared_sizes import update_declared_sizes
 from nisp.pruning.inputs import Inputs, called, checked_inputs, copied_inputs, in_precision, part, precision_of
+from nisp.pruning.kept import Indices, checked_kept
 from nisp.pruning.layer_weights import LAYERS, TRANSPOSED, places_in
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
@@ -123,16 +125,18 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]) -> nn.Module:
+def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Indices]) -> nn.Module:
     """A copy of ``model`` with only the ``kept`` channels (group name -> indices) of each group.
 
-    UserError if the network does not run with the pruned shapes.
+    Groups that are not in ``kept`` stay whole. UserError for indices that are not the group's (nisp.pruning.kept), or
+    if the network does not run with the pruned shapes.
     """
+    kept = checked_kept(structure.groups, kept)
     model = unwrapped(model)
     pruned = copied(model)
     left = np.ones(len(structure.channels.movable), dtype=bool)
     for name, indices in kept.items():
-        left[np.delete(structure.labels[name], indices.cpu().numpy())] = False
+        left[np.delete(structure.labels[name], indices.numpy())] = False
     channels = ChannelPass(pruned, structure.channels, left[structure.channels.labels])
     with undisturbed(pruned):
         try:
@@ -148,6 +152,7 @@ def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Ten
         setattr(module, attribute, type(getattr(module, attribute))(sizes))
     for module in pruned.modules():
         _tell_size(module)
+    update_declared_sizes(model, pruned, lambda network: called(network, copied_inputs(structure.example)))
     return pruned
 
 
@@ -187,7 +192,7 @@ def _tell_size(module: nn.Module) -> None:
 
 
 def removal_error(
-    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Indices], images: Inputs
 ) -> float:
     """Largest difference between the outputs of ``pruned`` and of ``model`` with the same channels silenced.
 
@@ -198,9 +203,10 @@ def removal_error(
 
 
 def removal(
-    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs
+    model: nn.Module, pruned: nn.Module, structure: Anatomy, kept: Mapping[str, Indices], images: Inputs
 ) -> Difference:
     """The removal error, and the largest one that the precision of the network explains."""
+    kept = checked_kept(structure.groups, kept)
     masked = copied(unwrapped(model))
     for group in structure.groups:
         silence(masked, group, kept[group.name])

@@ -154,11 +154,34 @@ def test_the_seed_decides_what_a_criterion_draws(net):
         ({"scores": {"0": torch.ones(8), "3": torch.ones(10), "5": torch.ones(1)}}, "'5', which is not a group"),
         ({"scores": {"0": torch.ones(7), "3": torch.ones(10)}}, r"the scores of '0' have shape \(7,\), not \(8,\)"),
         ({"classifier": "7"}, "'7' is not a layer of Sequential"),
+        ({"classifier": "7", "scores": seeded}, "'7' is not a layer of Sequential"),
+        ({"classifier": 5}, "the classifier is of class int: give the name of its layer"),
+        ({"ratio": True}, r"the ratio of '\*' is True"),
+        ({"ratio": math.nan}, r"the ratio of '\*' is nan"),
+        ({"ratio": [0.5]}, r"the ratio of '\*' is \[0\.5\]"),
+        ({"ratio": {0: 0.5}}, "the ratio's pattern 0 is no string"),
+        ({"budget": ["macs"]}, "the budget is .*: choose channels or macs"),
+        ({"scores": "magnitude"}, "scores is of class str: give None for NISP, a function of the problem, or"),
+        ({"scores": torch.ones(8)}, "scores is of class Tensor"),
+        ({"scores": lambda problem: torch.ones(8)}, "the criterion returned Tensor, not a dictionary"),
+        ({"scores": {"0": None, "3": torch.ones(10)}}, "the scores of '0' are of class NoneType, not a tensor"),
+        ({"labels": [0] * 40}, "labels is of class list: give a tensor of the images' classes"),
+        ({"labels": torch.zeros(3).long()}, r"labels has shape \(3,\), not \(40,\)"),
+        ({"labels": torch.zeros(40)}, "labels are float32: give the numbers of classes, integers"),
+        ({"seed": -1}, "the seed is -1: it must be an integer"),
+        ({"seed": 0.5}, r"the seed is 0\.5: it must be an integer"),
+        ({"tolerance": math.nan}, "the tolerance is nan: it must be a number that is not negative"),
+        ({"tolerance": "small"}, "the tolerance is 'small'"),
     ],
 )  # fmt: skip
 def test_mistakes_end_in_one_sentence(net, options, told):
     with pytest.raises(nisp.UserError, match=told):
         nisp.prune(net, IMAGES, **options)
+
+
+def test_only_a_network_can_be_pruned():
+    with pytest.raises(nisp.UserError, match="only a network can be pruned, not an object of class dict"):
+        nisp.prune({}, IMAGES)
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])

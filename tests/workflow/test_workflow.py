@@ -116,6 +116,15 @@ def test_a_dry_run_plans_without_doing(project):
     assert "prune          2" in output and not (project / "planned").exists()
 
 
+def test_a_home_directory_is_meant_by_a_tilde(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copy(project / "config/suites/tiny.yaml", tmp_path / "mine.yml")
+    output = snakemake(project, "-n", "--config", "suite=~/mine.yml", "results=~/x", "data=~/d")
+    assert f"{tmp_path}/x/tiny/report.html" in output and ": ~/" not in output
+    snakemake(project, "--config", "suite=~/mine.yml", "results=~/x", "data=~/d", "--until", "data")
+    assert (tmp_path / "x/tiny/data/digits.safetensors").exists() and not (project / "~").exists()
+
+
 def test_one_command_leaves_tables_figures_and_report(project, finished):
     results = project / "results/tiny"
     runs = pd.read_csv(results / "tables/runs.csv")

@@ -14,6 +14,7 @@ from bench.runs.dashboard import Dashboard
 from bench.suite.cost_estimates import COST_FILE, CostTable, as_sentence, estimated
 from bench.suite.loading import check_settings, load_suite, loaded
 from bench.suite.resources import memory_mb, runtime_minutes, urgencies
+from bench.suite.settings import expanded, suite_file
 from bench.training.devices import visible_gpus
 from nisp.errors import UserError
 
@@ -21,15 +22,12 @@ try:
     check_settings(
         config, Path(workflow.basedir, "workflow/schemas/config.schema.yaml")
     )
+    # In place, because scripts read these settings too.
+    config.update(expanded(config))
+    SUITE_FILE = suite_file(config["suite"], Path(workflow.basedir, "config/suites"))
 except UserError as error:
     raise WorkflowError(str(error))
 config.setdefault("device", "auto")
-
-SUITE_FILE = (
-    Path(config["suite"])
-    if config["suite"].endswith(".yaml")
-    else Path(workflow.basedir, "config/suites", f"{config['suite']}.yaml")
-)
 
 try:
     SUITE = load_suite(SUITE_FILE)

@@ -14,7 +14,10 @@ from nisp.errors import UserError
 from nisp.pruning.saving.layer_shapes import check_shapes, misfit
 
 Attributes = dict[str, dict[str, Any]]
-"""Module name -> attribute name -> value: numbers, strings, None, and lists of them."""
+"""Module name -> attribute name -> value: numbers, strings, None, and lists and dictionaries of them."""
+
+
+FEATURES = "feature_info.info"
 
 
 def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
@@ -28,25 +31,44 @@ def changed_attributes(original: nn.Module, pruned: nn.Module) -> Attributes:
         raise UserError(f"the pruned network and its original have different modules '{strange[0]}'")
     changed: Attributes = defaultdict(dict)
     for name, module in before.items():
-        now = vars(after[name])
-        for key, value in vars(module).items():
+        now = _values(after[name])
+        for key, value in _values(module).items():
             if key != "training" and _plain(value) and _plain(now.get(key)) and now.get(key) != value:
                 changed[name][key] = _listed(now.get(key))
     return dict(changed)
 
 
+def _values(module: nn.Module) -> dict[str, Any]:
+    """A module's attributes, and the list in timm's object FeatureInfo, which is not plain data itself."""
+    inner = getattr(vars(module).get("feature_info"), "info", None)
+    return vars(module) if inner is None else {**vars(module), FEATURES: inner}
+
+
 def _plain(value: Any) -> bool:
     if isinstance(value, tuple | list):
         return all(map(_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
     return value is None or isinstance(value, bool | int | float | str)
 
 
 def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
     return [_listed(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def _like(value: Any, own: Any) -> Any:
+    """``value`` with tuples where ``own``, the value that it replaces, has them."""
+    if isinstance(value, dict) and isinstance(own, dict):
+        return {key: _like(item, own.get(key)) for key, item in value.items()}
+    if isinstance(value, list) and isinstance(own, list) and len(value) == len(own):
+        return [_like(item, old) for item, old in zip(value, own, strict=True)]
+    return _tupled(value) if isinstance(own, tuple) else value
 
 
 def named_tensors(model: nn.Module, every_name: bool = False) -> Iterator[tuple[str, Tensor]]:
@@ -80,11 +102,12 @@ def set_attributes(model: nn.Module, attributes: Attributes, what: object) -> No
     """
     modules = dict(model.named_modules())
     for name, values in attributes.items():
-        own = vars(modules[name]) if name in modules else {}
+        own = _values(modules[name]) if name in modules else {}
         for key, value in values.items():
             if not (key in own and _plain(own[key]) and _plain(value)):
                 raise UserError(f"{what} sets '{key}' of the module '{name}', which has no such attribute")
-            setattr(modules[name], key, _tupled(value) if isinstance(own[key], tuple) else value)
+            holder, _, attribute = key.rpartition(".") if key == FEATURES else ("", "", key)
+            setattr(getattr(modules[name], holder) if holder else modules[name], attribute, _like(value, own[key]))
 
 
 def set_tensors(model: nn.Module, tensors: Mapping[str, Tensor], what: object) -> None:

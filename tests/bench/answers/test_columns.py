@@ -13,7 +13,7 @@ WHOLE = dict.fromkeys(RUNS.columns, 1) | {
     "suite": "t", "dataset": "digits", "model": "lenet", "method": "nisp", "criterion": "nisp", "recovery": "none",
     "reconstruction": "none", "plan": "uniform", "ratio": 0.5, "depth": None,
     **dict.fromkeys((*LATENCY, *ROW), 1.0), **dict.fromkeys(("macs_base", "macs", "params_base", "params"), 1),
-    "removal_error": 0.0,
+    "removal_error": 0.0, "macs_counter": "ptflops",
 }  # fmt: skip
 EPOCH = {name: WHOLE[name] for name in CURVES.columns if name in WHOLE} | {
     "epoch": 0, "train_loss": 1.0, "test_loss": 1.0, "test_top1": 1.0, "learning_rate": 1.0, "seconds": 1.0,
@@ -39,6 +39,8 @@ BOUNDS = [
     (RUNS, WHOLE, "ware", {0.0, 5.0, np.nan}, {-0.1}),
     (RUNS, WHOLE, "removal_error", {0.0, 1e-9}, {1.1e-9, -1e-12, np.nan}),
     (RUNS, WHOLE, "learning_rate_factor", {0.01, np.nan}, {0.0}),
+    (RUNS, WHOLE, "macs_counter", {"ptflops", "torch"}, {"other"}),
+    *[(RUNS, WHOLE, name, {0, 10**12, None}, {-1}) for name in ("macs_torch_base", "macs_torch")],
     (RUNS, WHOLE, "reconstruction", {"none", "least_squares"}, {"other"}),
     (CURVES, EPOCH, "epoch", {0}, {-1}),
     (CURVES, EPOCH, "test_top1", *PER_CENT),

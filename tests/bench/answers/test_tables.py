@@ -34,6 +34,7 @@ ROW = {
     **dict.fromkeys(("top5_base", "top5_final", "agreement_top1", "agreement_top5"), 50.0),
     **dict.fromkeys(("macs_base", "macs", "params_base", "params"), 7),
     "score_seconds": 0.1, "ware": 0.2, "removal_error": 0.0, "learning_rate_factor": np.nan,
+    "macs_counter": "ptflops", "macs_torch_base": 6, "macs_torch": 5,
 }  # fmt: skip
 LATENCY = ("latency_base_ms", "latency_ms", "latency_large_base_ms", "latency_large_ms")
 

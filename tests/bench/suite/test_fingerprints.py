@@ -16,7 +16,7 @@ SHOWN = {
     "bench/runs/table1.py": "costs of the paper's table", "bench/runs/variants.py": "costs of the paper's table",
     "nisp/__init__.py": "names", "nisp/lazy.py": "names",
     "nisp/pruning/__init__.py": "names", "nisp/pruning/channels/__init__.py": "names",
-    "nisp/pruner.py": "users' own networks",
+    "nisp/arguments.py": "users' own networks", "nisp/pruner.py": "users' own networks",
     "nisp/scoring.py": "users' own networks", "nisp/torch_pruning.py": "users' own networks",
 }  # fmt: skip
 """Files that no record depends on, and what they are for."""

@@ -4,9 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from nisp.errors import UserError
-from nisp.pruning.budgets import TOLERANCE, LayerMacs, met_by_scores, met_by_share
+from nisp.pruning.budgets import TOLERANCE, LayerMacs, layer_macs, met_by_scores, met_by_share
+from nisp.pruning.selection import channels_left
+from nisp.pruning.surgery import anatomy
 
 
 class Planned(LayerMacs):
@@ -166,3 +170,54 @@ def test_the_floor_of_each_group_stays_rounded_to_whole_channels(floor, least):
     assert met_by_scores(simple(), 1 - smallest / 64, SCORES, floor) == least
     with pytest.raises(UserError, match=rf"the nearest leave {100 * smallest / 64:.1f} %"):
         met_by_scores(simple(), 1 - (smallest - 4) / 64, SCORES, floor)
+
+
+class Called(nn.Conv2d):
+    """A layer of its own type, in a network that calls another one as a function."""
+
+    def forward(self, x):
+        return F.conv2d(F.pad(x, [1, 1, 1, 1]), self.weight, self.bias)
+
+
+class Net(nn.Module):
+    """Layers of their own type, one that is called as a function, convolutions over a line, and attention."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = Called(3, 60, 3), nn.Conv2d(60, 50, 1)
+        self.line, self.last = nn.Conv1d(50, 40, 3), nn.Conv1d(40, 8, 1)
+        self.classifier = nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = F.relu(F.conv2d(self.first(x), self.second.weight, self.second.bias))
+        x = self.last(F.relu(self.line(x.flatten(2)))).transpose(1, 2)
+        x = F.scaled_dot_product_attention(x, x, x)
+        return self.classifier(x.mean(1))
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.7])
+def test_networks_of_all_kinds_of_layers_meet_their_budget(ratio):
+    """Attention on 62 positions costs the same however many channels are left before it."""
+    net, example = Net().eval(), torch.randn(1, 3, 8, 8)
+    structure = anatomy(net, example)
+    layers = layer_macs(net, structure)
+    assert layers.macs == {
+        "first": 64 * 60 * 27, "second": 64 * 50 * 60, "line": 62 * 40 * 150, "last": 62 * 320, "": 2 * 62 * 62 * 8,
+        "classifier": 24,
+    }  # fmt: skip
+    assert layers.base == sum(layers.macs.values()) == layers.estimated(structure.sizes)
+    keep = met_by_share(layers, ratio, lambda share: {n: channels_left(s, share) for n, s in structure.sizes.items()})
+    left = layers.measured(keep)
+    assert left == pytest.approx(layers.estimated(keep)) and abs(left / layers.base - (1 - ratio)) <= TOLERANCE
+
+
+def test_a_network_without_products_and_a_wrong_ratio_are_refused():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(288, 2))
+    structure = anatomy(net, torch.zeros(1, 3, 8, 8))
+    with pytest.raises(UserError, match="Sequential has no convolution or matrix product, so it has no budget of MACs"):
+        layer_macs(net, structure, lambda *_: 0)
+    for ratio in (1.0, -0.1, "half"):
+        with pytest.raises(UserError, match=r"the ratio of MACs is .*: it must be at least 0 and less than 1"):
+            met_by_share(simple(), ratio, same_share)
+        with pytest.raises(UserError, match="the ratio of MACs is"):
+            met_by_scores(simple(), ratio, {"a": torch.ones(4)}, 0.1)
