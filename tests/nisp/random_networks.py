@@ -177,13 +177,13 @@ def _part(name, values, draw, parts, places):
     """A new module for a step (or, again, one of ``parts``), and the places of the values that it reads."""
     if name == "again":
         choice = draw(len(parts))
-        part, [channels, *others] = parts[choice], [values[place].shape[1] for place in places[choice]]
+        part, [first, *others] = parts[choice], [values[place] for place in places[choice]]
         if others or isinstance(part, Move):
             raise Misfit
         size = isinstance(getattr(part, "layer", None), nn.Linear) and hasattr(part, "side")
         fitting = [
             i for i, x in enumerate(values)
-            if x.size(1) == channels and (not size or x[0].numel() == part.layer.in_features) and x.size(2) <= 8
+            if x.size(1) == first.size(1) and min(x.shape[2:]) >= min(first.shape[2:]) and (not size or x[0].numel() == part.layer.in_features) and x.size(2) <= 8
         ]  # fmt: skip
         return part, (fitting[-1 - draw(len(fitting))],)
     place = len(values) - 1 - draw(len(values))

@@ -44,7 +44,7 @@ def outputs(model, inputs):
 
 
 def masked(model, structure, kept, inputs):
-    """A copy that reads zeros instead of the removed channels: masked inputs; masked weights that are used elsewhere."""
+    """A copy that reads zeros instead of the removed channels; where a layer itself does not run, its weight does."""
     model = copy.deepcopy(model)
     ran = set()
     watches = [module.register_forward_hook(lambda layer, *_: ran.add(layer)) for module in model.modules()]
@@ -230,9 +230,8 @@ def propagated_exactly(model, inputs, frl_scores):
             for producer, layer in layers
             for gradient in expected.get(layer, ())
         ]
-        by_chance = any(
-            close(a, b) and not torch.equal(a, b) for a, b in itertools.combinations(next(zip(*sums), ()), 2)
-        )
+        gradients = [gradient for gradient, _ in sums]
+        by_chance = any(close(a, b) and not torch.equal(a, b) for a, b in itertools.combinations(gradients, 2))
         if not by_chance:  # only the last bits would tell whether these are one tensor
             once = [part for i, (a, part) in enumerate(sums) if not any(torch.equal(a, b) for b, _ in sums[:i])]
             assert_equal(scores[group.name], sum(once, torch.zeros(group.channels, dtype=torch.float64)))
