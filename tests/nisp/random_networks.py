@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.nisp.random_layers import LAYERS, OTHER_LAYERS, Embedded
+from tests.nisp.random_layers import LAYERS, OTHER_LAYERS, Embedded, Flat
 from tests.nisp.random_moves import BOUNDED, LINEAR, OTHERS, Misfit
 
 IMAGE = (2, 3, 4, 4)
@@ -176,29 +176,37 @@ def _grown(steps, heads, ending, inputs):
 def _part(name, values, draw, parts, places):
     """A new module for a step (or, again, one of ``parts``), and the places of the values that it reads."""
     if name == "again":
-        choice = draw(len(parts))
-        part, [first, *others] = parts[choice], [values[place] for place in places[choice]]
-        if others or isinstance(part, Move):
-            raise Misfit
-        size = isinstance(getattr(part, "layer", None), nn.Linear) and hasattr(part, "side")
-        fitting = [
-            i for i, x in enumerate(values)
-            if x.size(1) == first.size(1) and min(x.shape[2:]) >= min(first.shape[2:]) and (not size or x[0].numel() == part.layer.in_features) and x.size(2) <= 8
-        ]  # fmt: skip
-        return part, (fitting[-1 - draw(len(fitting))],)
+        return _again(values, draw, parts, places)
     place = len(values) - 1 - draw(len(values))
     x = values[place]
     if x.dim() != 4 or x.size(2) > 8 or x.size(1) > 24:
         raise Misfit
     if name == "embed":
-        vectors = [i for i, y in enumerate(values) if i != place]
-        other = vectors[-1 - draw(len(vectors))]
+        other = _one_of([i for i in range(len(values)) if i != place], draw)
         return Embedded([x.shape, values[other].shape], draw), (place, other)
     if name in MEETINGS:
         alike = slice(2, None) if name == "concatenate" else slice(1, None)
-        others = [i for i, y in enumerate(values) if i != place and y.shape[alike] == x.shape[alike]]
-        if not others:
-            raise Misfit
-        return Meeting(name), (place, others[-1 - draw(len(others))])
+        fitting = [i for i, y in enumerate(values) if i != place and y.shape[alike] == x.shape[alike]]
+        return Meeting(name), (place, _one_of(fitting, draw))
     layer = LAYERS.get(name) or OTHER_LAYERS.get(name)
     return (layer([x.shape], draw) if layer else Move(name)), (place,)
+
+
+def _again(values, draw, parts, places):
+    """A part with weights that runs once more, on a value of the same width, perhaps of another size."""
+    choice = draw(len(parts))
+    part, [first, *others] = parts[choice], [values[place] for place in places[choice]]
+    if others or isinstance(part, Move):
+        raise Misfit
+    small = min(first.shape[2:])
+    fitting = [i for i, x in enumerate(values) if x.size(1) == first.size(1) and small <= min(x.shape[2:]) <= 8]
+    if isinstance(part, Flat):
+        fitting = [i for i in fitting if values[i].shape[1:] == first.shape[1:]]
+    return part, (_one_of(fitting, draw),)
+
+
+def _one_of(places, draw):
+    """The last one, or another."""
+    if not places:
+        raise Misfit
+    return places[-1 - draw(len(places))]
