@@ -33,7 +33,7 @@ class Detr(nn.Module):
             [self.columns[:w].unsqueeze(0).repeat(h, 1, 1), self.rows[:h].unsqueeze(1).repeat(1, w, 1)], dim=-1
         ).flatten(0, 1)
         tokens = places.unsqueeze(0) + 0.1 * maps.flatten(2).permute(0, 2, 1)
-        hidden = self.transformer(tokens, self.queries.unsqueeze(0).expand(len(maps), -1, -1))
+        hidden = self.transformer(tokens, self.queries.unsqueeze(0).expand(maps.shape[0], -1, -1))
         first, second, third = self.boxes
         return {"logits": self.classes(hidden), "boxes": third(second(first(hidden).relu()).relu()).sigmoid()}
 
