@@ -2,9 +2,11 @@
 
     python -m benchmarks.coverage                              # all of zoo.csv, some hours on one core
     python -m benchmarks.coverage --only resnet18 vit_b_16     # some, by name
+    python -m benchmarks.coverage --sources video own          # some, by where they come from
 
 Each network runs in its own process with limited time and memory. Finished records are kept in results/coverage until
-the code that made them changes, so a run that was stopped continues where it was.
+the code that made them changes, so a run that was stopped continues where it was. Those that ran out of time are
+tried again when there is more of it.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from typing import Any
 
 from bench.files import read_json_if_valid, write_json, write_text
 from benchmarks.coverage import record, table
-from benchmarks.coverage.zoo import Subject, subjects
+from benchmarks.coverage.zoo import SOURCES, Subject, subjects
 from nisp.errors import UserError
 
 REFERENCE = Path("results/reference/coverage")
@@ -30,7 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Check the networks that have no finished record, and write the tables."""
     given = _parser().parse_args(arguments)
     try:
-        chosen = subjects(given.only)
+        chosen = subjects(given.only, given.sources)
     except UserError as error:
         sys.exit(f"error: {error}")
     small = [subject for subject in chosen if not given.largest or subject.params_m <= given.largest]
@@ -38,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
         for index, subject in enumerate(small, 1):
             _check(check, subject, given, f"[{check} {index}/{len(small)}] {subject.source}/{subject.model}")
     rows, peers = _rows(chosen, given)
-    out = given.out or (RECORDS if given.only else REFERENCE)
+    out = given.out or (RECORDS if given.only or set(given.sources) != set(SOURCES) else REFERENCE)
     table.write(out / "coverage.csv", table.COLUMNS, rows)
     table.write(out / "torch_pruning.csv", table.PEER_COLUMNS, peers)
     if out == REFERENCE:
@@ -51,8 +53,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.coverage", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", default=(), metavar="MODEL", help="names; tables go to results/coverage")
+    parser.add_argument("--sources", nargs="+", default=SOURCES, choices=SOURCES, help="tables go to results/coverage")
     parser.add_argument("--largest", type=float, metavar="M", help="skip networks of more million parameters")
     parser.add_argument("--seconds", type=float, default=600, help="limit of one network (600)")
+    parser.add_argument("--peer-seconds", type=float, help="the same for torch-pruning (as --seconds)")
     parser.add_argument("--memory", type=float, default=10, metavar="GB", help="limit of one network (10)")
     parser.add_argument("--checks", nargs="+", default=CHECKS, choices=CHECKS)
     parser.add_argument(
@@ -67,8 +71,12 @@ def _path(given: argparse.Namespace, check: str, subject: Subject) -> Path:
     return given.records / check / subject.source / f"{subject.model}.json"
 
 
+def _seconds(given: argparse.Namespace, check: str) -> float:
+    return given.peer_seconds if check == "peer" and given.peer_seconds else given.seconds
+
+
 def _finished(given: argparse.Namespace, check: str, subject: Subject) -> table.Row | None:
-    return record.finished(_path(given, check, subject), check in given.any_code)
+    return record.finished(_path(given, check, subject), check in given.any_code, _seconds(given, check))
 
 
 def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) -> None:
@@ -84,30 +92,34 @@ def _check(check: str, subject: Subject, given: argparse.Namespace, label: str) 
         try:
             ended = subprocess.run(
                 [*command, str(path.absolute()), str(given.memory)],
-                stdout=log, stderr=log, timeout=given.seconds, cwd=record.ROOT,
+                stdout=log, stderr=log, timeout=_seconds(given, check), cwd=record.ROOT,
             )  # fmt: skip
             if ended.returncode:
                 _stopped(path, f"crash: the process ended with status {ended.returncode}")
         except subprocess.TimeoutExpired:
-            _stopped(path, f"timeout: not done after {given.seconds:g} s")
+            limit = _seconds(given, check)
+            _stopped(path, f"timeout: not done after {limit:g} s", limit)
     content = read_json_if_valid(path)
     print(f"{label}: {content['row']['failure'] or 'ok'} ({time.perf_counter() - start:.0f} s)", flush=True)
 
 
-def _stopped(path: Path, failure: str) -> None:
-    """Finish the record of a process that stopped early; it may have no record, or a finished one."""
+def _stopped(path: Path, failure: str, limit: float | None = None) -> None:
+    """Finish the record of a process that stopped early; it may have no record, or a finished one.
+
+    limit: the seconds that it had, if these ran out.
+    """
     content: dict[str, Any] = read_json_if_valid(path) or {"row": {"failure": ""}, "code": {}}
     if content.get("finished"):
         return
     step = content["row"].pop("stage", "start")
     content["row"]["failure"] = record.joined(content["row"]["failure"], f"{failure} in step '{step}'")
-    write_json(path, content | {"finished": True})
+    write_json(path, content | {"finished": True, "ran_out_of": limit})
 
 
 def _rows(chosen: list[Subject], given: argparse.Namespace) -> tuple[list[table.Row], list[table.Row]]:
     """The rows of both tables; a network without a finished record is listed as not run."""
     rows, peers = [], []
-    for subject in sorted(chosen, key=lambda subject: (subject.source != "torchvision", subject.model)):
+    for subject in sorted(chosen, key=lambda subject: (SOURCES.index(subject.source), subject.model)):
         known = {"model": subject.model, "source": subject.source, "params_m": subject.params_m}
         unknown = {"failure": "not run"}
         peer = _finished(given, "peer", subject) or unknown

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.coverage.calls import called, finite, first, shapes
 from benchmarks.coverage.record import Record
-from benchmarks.coverage.zoo import CLASSES, Subject
+from benchmarks.coverage.zoo import Subject
 
 FUSED = ("qkv", "qkv_proj")
 
@@ -22,18 +23,18 @@ def check(subject: Subject, record: Record) -> None:
     with record.stage("build"):
         import torch_pruning as tp
 
-        model, images = subject.network(), subject.images()
+        model, inputs = subject.network(), subject.inputs()
         before = _size(model)
     with record.stage("forward of the original"), torch.no_grad():
-        shape = model(images).shape
+        before_shapes = shapes(called(model, inputs))
     with record.stage("prune"):
         heads = _heads(model)
         pruner = tp.pruner.BasePruner(
             model,
-            images[:1],
+            first(inputs),
             importance=tp.importance.MagnitudeImportance(),
             pruning_ratio=0.5,
-            ignored_layers=_classifiers(model),
+            ignored_layers=subject.output_layers(model),
             num_heads={layer: module.num_heads for module, layer in heads},
             round_to=_rounding(model),
         )
@@ -43,26 +44,17 @@ def check(subject: Subject, record: Record) -> None:
         if hasattr(model, "hidden_dim") and hasattr(model, "conv_proj"):
             model.hidden_dim = model.conv_proj.out_channels
     with record.stage("forward"), torch.no_grad():
-        outputs = model(images)
+        outputs = called(model, inputs)
     with record.stage("outcome"):
         if _size(model) >= before:
             raise ValueError("no parameter was removed")
-        if outputs.shape != shape or not outputs.isfinite().all():
-            raise ValueError(f"the outputs have shape {tuple(outputs.shape)}, or are not finite")
+        if shapes(outputs) != before_shapes or not finite(outputs):
+            raise ValueError(f"the outputs have shape {', '.join(map(str, shapes(outputs)))}, or are not finite")
     record.update(torch_pruning=True, params_left=_size(model) / before)
 
 
 def _size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _classifiers(model: nn.Module) -> list[nn.Module]:
-    """Layers with one output per class."""
-    return [
-        module
-        for module in model.modules()
-        if isinstance(module, nn.Linear | nn.Conv2d) and len(module.weight) == CLASSES
-    ]
 
 
 def _heads(model: nn.Module) -> list[tuple[Any, nn.Module]]:

@@ -80,10 +80,15 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
 
 
-def finished(path: Path, any_code: bool = False) -> dict[str, Any] | None:
-    """The row of a finished record made by the current code (or any code); None if there is none."""
+def finished(path: Path, any_code: bool = False, seconds: float = 0) -> dict[str, Any] | None:
+    """The row of a finished record made by the current code (or any code); None if there is none.
+
+    seconds: the time that it would have now; a record that ran out of less is not finished.
+    """
     content = read_json_if_valid(path)
     if not isinstance(content, dict) or not content.get("finished"):
+        return None
+    if content.get("ran_out_of") is not None and content["ran_out_of"] < seconds:
         return None
     stale = [name for name, made in content["code"].items() if name.endswith(".py") and digest(ROOT / name) != made]
     return None if stale and not any_code else content["row"]

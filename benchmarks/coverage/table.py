@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_text
+from benchmarks.coverage.zoo import SOURCES
 
 COLUMNS = (
     "model", "source", "params_m", "scored", "pruned", "forward", "max_error", "seconds", "failure", "torch_pruning",
+    "onnx",
 )  # fmt: skip
 PEER_COLUMNS = ("model", "source", "params_m", "torch_pruning", "failure")
-PASSES = ("scored", "pruned", "forward")
+PASSES = ("scored", "pruned", "forward", "onnx")
 GOAL_M = 100
 EXACT = 1e-9
 Row = Mapping[str, Any]
@@ -43,10 +45,12 @@ def _cell(value: Any) -> str:
 
 def summary(rows: list[Row]) -> str:
     """Networks of each source up to 100 M parameters that passed, ours next to torch-pruning's."""
-    layout = "{:<24}{:>9}{:>8}{:>8}{:>9}{:>7}{:>15}"
+    layout = "{:<24}{:>9}{:>8}{:>8}{:>9}{:>7}{:>7}{:>15}"
     lines = [layout.format("up to 100 M parameters", "networks", *PASSES, "exact", "torch-pruning")]
-    for source in ("torchvision", "timm"):
+    for source in SOURCES:
         mine = [row for row in rows if row["source"] == source and row["params_m"] <= GOAL_M]
+        if not mine:
+            continue
         passes = [sum(bool(row.get(column)) for row in mine) for column in PASSES]
         exact = sum(row.get("max_error") is not None and row["max_error"] < EXACT for row in mine)
         peer = sum(bool(row.get("torch_pruning")) for row in mine)

@@ -1,8 +1,11 @@
 """The networks of the coverage run: selected by a rule, so that none is picked for its outcome.
 
-torchvision  every classification model
-timm         from every module, the classifying member with the fewest parameters; timm's own test networks, whose
-             names begin with "test_", are left out
+torchvision   every classification model
+timm          from every module, the classifying member with the fewest parameters; timm's own test networks, whose
+              names begin with "test_", are left out
+segmentation  every one of torchvision's
+video         every video classifier of torchvision
+own           kinds of networks that these lack: benchmarks/coverage/own
 
 The list is kept in zoo.csv, because making it builds more than a thousand networks:
 
@@ -17,14 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from benchmarks.coverage.own import OWN
 from nisp.errors import UserError
 from nisp.pruning.saving.builders import build
+from nisp.pruning.saving.import_paths import ALLOWED
 
 LIST = Path(__file__).parent / "zoo.csv"
-CLASSES = 1000
+SOURCES = ("torchvision", "timm", "segmentation", "video", "own")
+CLASSES = {"torchvision": 1000, "timm": 1000, "segmentation": 21, "video": 400}
 IMAGES = 2
+FRAMES = 16
+OWN_CODE = "benchmarks.coverage.own"
+OWN_SIZE = 64
+VIDEO_SIZES = {"r3d_18": 112, "mc3_18": 112, "r2plus1d_18": 112}
 AUXILIARY = {"aux_logits": False, "init_weights": False}  # heads used only in training are left out
 SIZES = {"inception_v3": 299}  # all others of torchvision take 224, some nothing else
 ARGUMENTS: dict[str, dict[str, Any]] = {"googlenet": AUXILIARY, "inception_v3": AUXILIARY}
@@ -44,6 +54,26 @@ class Subject:
         """Import path and arguments of its factory (see nisp.pruning.saving.builders)."""
         return _origin(self.source, self.model)
 
+    @property
+    def classifies(self) -> bool:
+        """Whether the outputs are the logits of one classifier for the whole image."""
+        return self.source in ("torchvision", "timm")
+
+    @property
+    def classifiers(self) -> tuple[str, ...] | None:
+        """The layers whose inputs are the final responses, where a user has to name them; else None."""
+        return OWN[self.model].classifiers if self.source == "own" else None
+
+    def output_layers(self, model: nn.Module) -> list[nn.Module]:
+        """Layers that write outputs: those with one output per class, or the named ones of networks of our own."""
+        if self.source == "own":
+            return [model.get_submodule(name) for name in OWN[self.model].outputs]
+        return [
+            module
+            for module in model.modules()
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and len(module.weight) == CLASSES[self.source]
+        ]
+
     def network(self) -> nn.Module:
         """With random weights, the same each time, in eval mode.
 
@@ -52,7 +82,7 @@ class Subject:
         """
         torch.manual_seed(0)
         factory, arguments = self.origin()
-        model = build(factory, arguments)
+        model = build(factory, arguments, (*ALLOWED, OWN_CODE))
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.numel() > 1 and parameter.min() == parameter.max():
@@ -63,40 +93,51 @@ class Subject:
                     module.running_var.uniform_(0.5, 2)
         return model.eval()
 
-    def images(self) -> Tensor:
-        """Random images of the network's default size."""
-        shape = (IMAGES, 3, self.image_size, self.image_size)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    def inputs(self) -> Any:
+        """Two random images, or clips, of the network's default size: a tensor, a tuple or a dictionary."""
+        frames = (FRAMES,) if self.source == "video" else ()
+        shape = (IMAGES, 3, *frames, self.image_size, self.image_size)
+        images = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+        return OWN[self.model].inputs(images) if self.source == "own" else images
 
 
 def _origin(source: str, model: str) -> tuple[str, dict[str, Any]]:
     if source == "torchvision":
         return f"torchvision.models:{model}", ARGUMENTS.get(model, {})
-    return "timm:create_model", {"model_name": model, "num_classes": CLASSES}
+    if source == "segmentation":
+        return f"torchvision.models.segmentation:{model}", {"weights_backbone": None}
+    if source == "video":
+        return f"torchvision.models.video:{model}", {}
+    if source == "own":
+        return f"{OWN_CODE}:{model}", {}
+    return "timm:create_model", {"model_name": model, "num_classes": CLASSES["timm"]}
 
 
-def subjects(only: Sequence[str] = ()) -> list[Subject]:
-    """The listed networks, small ones first; ``only`` names some. UserError for an unlisted name."""
+def subjects(only: Sequence[str] = (), sources: Sequence[str] = SOURCES) -> list[Subject]:
+    """The listed networks of ``sources``, small ones first; ``only`` names some. UserError for an unlisted name."""
     with LIST.open(newline="") as file:
         rows = [{field.name: field.type(row[field.name]) for field in fields(Subject)} for row in csv.DictReader(file)]  # type: ignore[operator]
     found = sorted((Subject(**row) for row in rows), key=lambda subject: (subject.params_m, subject.model))
     unknown = set(only) - {subject.model for subject in found}
     if unknown:
         raise UserError(f"{', '.join(sorted(unknown))} is not in {LIST}")
-    return [subject for subject in found if not only or subject.model in only]
+    return [subject for subject in found if subject.source in sources and (not only or subject.model in only)]
 
 
 def _measured(source: str, model: str, module: str) -> Subject | None:
-    """The network as a subject, or None if it does not classify."""
+    """The network as a subject, or None if it is one of timm's that does not classify."""
     factory, arguments = _origin(source, model)
     try:
         with torch.device("meta"):
-            network = build(factory, arguments)
+            network = build(factory, arguments, (*ALLOWED, OWN_CODE))
     except UserError:  # some compute with tensors while they are built
-        network = build(factory, arguments)
-    size = network.pretrained_cfg["input_size"][-1] if source == "timm" else SIZES.get(model, 224)
+        network = build(factory, arguments, (*ALLOWED, OWN_CODE))
+    sizes = {"torchvision": SIZES, "video": VIDEO_SIZES, "own": dict.fromkeys(OWN, OWN_SIZE)}.get(source, {})
+    size = network.pretrained_cfg["input_size"][-1] if source == "timm" else sizes.get(model, 224)
     params = sum(parameter.numel() for parameter in network.parameters())
-    if CLASSES not in (len(parameter) for parameter in network.parameters() if parameter.dim() > 1):
+    if source == "timm" and CLASSES[source] not in (
+        len(parameter) for parameter in network.parameters() if parameter.dim() > 1
+    ):
         return None
     return Subject(source, model, module, round(params / 1e6, 3), size)
 
@@ -112,6 +153,18 @@ def _found() -> Iterator[Subject | None]:
         classifying = [subject for subject in (_measured("timm", name, module) for name in members) if subject]
         print(module, len(members), "members,", len(classifying), "classify", flush=True)
         yield min(classifying, key=lambda found: (found.params_m, found.image_size, found.model), default=None)
+    yield from _beyond_classifiers()
+
+
+def _beyond_classifiers() -> Iterator[Subject | None]:
+    import torchvision
+
+    models = torchvision.models
+    for source, home in (("segmentation", models.segmentation), ("video", models.video)):
+        for model in models.list_models(module=home):
+            yield _measured(source, model, models.get_model_builder(model).__module__.rpartition(".")[2])
+    for model in OWN:
+        yield _measured("own", model, OWN[model].factory.__module__.rpartition(".")[2])
 
 
 def write(found: Iterable[Subject | None], path: Path = LIST) -> None:

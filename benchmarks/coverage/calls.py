@@ -1,0 +1,33 @@
+"""Calling networks whose inputs and outputs are tensors, tuples, lists or dictionaries."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
+
+
+def called(model: nn.Module, inputs: Any) -> Any:
+    """``model(x)``, ``model(*x)`` for a tuple, ``model(**x)`` for a dictionary."""
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+
+
+def first(inputs: Any) -> Any:
+    """The first image, of every input."""
+    return tree_map(lambda tensor: tensor[:1], inputs)
+
+
+def tensors(outputs: Any) -> list[Tensor]:
+    """All tensors among outputs, in order."""
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+def shapes(outputs: Any) -> list[tuple[int, ...]]:
+    """Their shapes."""
+    return [tuple(tensor.shape) for tensor in tensors(outputs)]
+
+
+def finite(outputs: Any) -> bool:
+    """Whether all numbers are finite."""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors(outputs))
