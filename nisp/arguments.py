@@ -12,10 +12,8 @@ from nisp.pruning.selection import checked_ratio
 BUDGETS = ("channels", "macs")
 
 
-def check_arguments(model: Any, count: int, given: Mapping[str, Any]) -> None:
+def check_arguments(model: nn.Module, count: int, given: Mapping[str, Any]) -> None:
     """UserError for the first of the arguments of `nisp.prune` that is wrong; ``count`` is the number of images."""
-    if not isinstance(model, nn.Module):
-        raise UserError(f"only a network can be pruned, not an object of class {type(model).__name__}")
     _check_ratio(given["ratio"], given["budget"])
     _check_labels(given["labels"], count)
     scores = given["scores"]

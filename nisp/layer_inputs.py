@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Group, channel_axis, evaluating
+from nisp.pruning.inputs import Inputs, batches, called
 
 BATCH = 32
 """Images in memory at once; small, because of images of 224 pixels."""
@@ -13,7 +14,7 @@ BATCH = 32
 
 @torch.no_grad()
 def layer_inputs(
-    model: nn.Module, groups: Sequence[Group], images: Tensor, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
+    model: nn.Module, groups: Sequence[Group], images: Inputs, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
 ) -> dict[str, list[Tensor]]:
     """Consumer of any of ``groups`` -> ``reduce`` of its input, one entry per batch, in order.
 
@@ -33,8 +34,8 @@ def layer_inputs(
     handles = [layer.register_forward_pre_hook(listen(name, channel_axis(layer))) for name, layer in layers.items()]
     try:
         with evaluating(model):
-            for some in images.split(batch):
-                model(some)
+            for some in batches(images, batch):
+                called(model, some)
     finally:
         for handle in handles:
             handle.remove()

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 import nisp.rules  # noqa: F401  the table of rules
 from nisp.absolute import Pass, Response, Unmeasured
 from nisp.errors import UserError, first_line
+from nisp.pruning.channels.constants import Constants
+from nisp.pruning.channels.names import Names
 from nisp.pruning.dispatch import Dispatched
 from nisp.pruning.inputs import Inputs, called, checked_inputs, each_tensor, in_precision, precision_of
 from nisp.pruning.outputs import tensors_in
@@ -52,9 +54,10 @@ class Trace:
 def traced(model: nn.Module, example: Inputs) -> Trace:
     """Run ``model`` in eval mode on ``example``, inputs of shape (n, ...); the model is not changed.
 
-    A layer is a convolution or linear module. It is recognised by its weight, even where another module uses that, or,
-    where it computes its weight, by having just run. UserError if an operation has no rule, or if the network does not
-    run on the example.
+    A layer is a convolution or linear module. It is recognised by its weight, even where another module uses that or
+    something computed from it, output by output; or, where it computes its weight, by having just run.
+
+    UserError if an operation has no rule, or if the network does not run on the example.
     """
     model, example = unwrapped(model), in_precision(checked_inputs(example), precision_of(model))
     for measuring in (False, True):
@@ -66,11 +69,13 @@ def traced(model: nn.Module, example: Inputs) -> Trace:
 def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
     run = Pass(measuring or _is_listened_to(model))
     computed: dict[Signal, str] = {}
+    constants = Constants(Names(model), activations=Response)
     with torch.inference_mode(False), torch.no_grad(), undisturbed(model):
         inputs = each_tensor(example, lambda tensor: run.begun(tensor.detach().clone()))
         try:
-            with _listening(model, computed, run.behind), Dispatched(Response):
+            with _listening(model, computed, run.behind), constants, Dispatched(Response):
                 outputs = called(model, inputs)
+                derived = {id(w.weight): _layer_of(model, constants, w.weight) for w in run.weighings}
         except (UserError, Unmeasured):
             raise
         except Exception as error:
@@ -83,7 +88,7 @@ def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
     runs: dict[str, list[LayerCall]] = {}
     unnamed = list(run.products)
     for weighing in run.weighings:
-        name = names.get(id(weighing.weight)) or computed.get(weighing.made)
+        name = names.get(id(weighing.weight)) or derived[id(weighing.weight)] or computed.get(weighing.made)
         if name is None:
             unnamed.append(weighing.made)
         else:
@@ -92,6 +97,18 @@ def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
             runs.setdefault(name, []).append(LayerCall(weighing.read, weighing.made, wrote))
     frozen = (name for name in runs if not any(p.requires_grad for p in model.get_submodule(name).parameters()))
     return Trace(run.source, runs, made, unnamed, frozenset(frozen))
+
+
+def _layer_of(model: nn.Module, constants: Constants, weight: Tensor) -> str | None:
+    """The layer from whose weight another one was computed, output by output; None if there is none."""
+    for dim in range(weight.dim()):
+        for name, axis in constants.along(weight, dim):
+            layer, _, leaf = name.rpartition(".")
+            owner = model.get_submodule(layer)
+            outputs = int(isinstance(owner, nn.modules.conv._ConvTransposeNd))
+            if isinstance(owner, LAYERS) and leaf == "weight" and axis == dim == outputs:
+                return layer
+    return None
 
 
 def _alive(reference: Callable[[], Response | None]) -> Response | None:

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from nisp.arguments import check_arguments
 from nisp.classifiers import final_layers
-from nisp.errors import UserError
+from nisp.errors import UserError, first_line
 from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores
@@ -145,7 +145,15 @@ def _scored(
         return propagate(model, images, classifiers, frl_scores, structure.groups, keep)
     kind = Problem if labels is not None else _Unlabelled
     given = labels if labels is not None else torch.empty(0, dtype=torch.int64)
-    return scores(kind(model, structure.groups, keep, images, given, classifiers[0], seed))
+    problem = kind(model, structure.groups, keep, cast(Tensor, images), given, classifiers[0], seed)
+    try:
+        return scores(problem)
+    except (AttributeError, TypeError) as error:
+        if isinstance(images, Tensor):
+            raise
+        raise UserError(
+            f"this criterion takes one tensor of images, not a {type(images).__name__}: {first_line(error)}"
+        ) from error
 
 
 class _Unlabelled(Problem):

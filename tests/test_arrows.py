@@ -21,7 +21,7 @@ MAY_IMPORT = {
     ),
     "bench.runs": (
         "bench.runs", "bench.training", "bench.data", "bench.models", "bench.suite", "bench.files",
-        "bench.answers.tables", "nisp.errors", "nisp.network", "nisp.pruning", "nisp.whole_files",
+        "bench.answers.tables", "nisp.classifiers", "nisp.errors", "nisp.pruning", "nisp.whole_files",
     ),
     "bench.answers": ("bench.answers", "bench.suite", "bench.files", "nisp.whole_files", "nisp.errors", "nisp"),
     "bench.figures": (

@@ -20,6 +20,7 @@ from nisp.backward import BackwardPass, checked
 from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
 from nisp.pruning.layer_weights import weight_of
+from nisp.pruning.inputs import count, part
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
 from nisp.responses import final_responses
@@ -35,7 +36,7 @@ def score(problem: Problem, alpha: float = 0.5, variant: str = "iccv2015", joint
     model, classifier = problem.model, problem.classifier
     frl_scores = inf_fs(final_responses(model, problem.images, classifier), alpha, variant)
     sums = layer_inputs(model, problem.groups, problem.images, lambda values: values.abs().double().sum(0))
-    backward = BackwardPass.of(model, problem.images[:1], classifier)
+    backward = BackwardPass.of(model, part(problem.images, 0, 1), classifier)
     scores: Scores = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     for group in problem.groups:
         _listen(problem, group, backward, sums, scores, joint)
@@ -51,7 +52,7 @@ def _listen(
     for consumer in group.consumers:
         runs = backward.trace.runs.get(consumer.name, [])
         for index, run in enumerate(runs):
-            mean = torch.stack(sums[consumer.name][index :: len(runs)]).sum(0) / len(problem.images)
+            mean = torch.stack(sums[consumer.name][index :: len(runs)]).sum(0) / count(problem.images)
             tensors.setdefault(run.read.path, (consumer, run.read, mean))
     read = list(tensors.values())
     waiting = len(read)

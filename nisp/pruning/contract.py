@@ -84,7 +84,8 @@ class Problem:
     model       in eval mode; a criterion must not change it
     groups      the prunable groups in forward order; the classifier's outputs are never among them
     keep        group name -> number of channels to keep
-    images      calibration images from the training split, shape (n, c, h, w)
+    images      calibration images from the training split, shape (n, c, h, w); in `nisp.prune` what it was given, which
+                for a network of several inputs is a tuple or a dictionary (nisp.pruning.inputs)
     labels      their classes, shape (n,)
     classifier  name of the last linear layer; its input is the final response layer (FRL)
     seed        for random draws of the criterion

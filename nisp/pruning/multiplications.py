@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from nisp.pruning.contract import evaluating
 from nisp.pruning.counting import counting
-from nisp.pruning.inputs import Inputs, called, part
+from nisp.pruning.inputs import Inputs, called, in_precision, part, precision_of
 
 _Layer = nn.modules.conv._ConvNd | nn.Linear
 
@@ -33,7 +33,7 @@ def multiplications(model: nn.Module, example: Inputs) -> dict[str, int]:
         counter = counting()
         with _ByLayer(_holders(model), running) as by_layer, counter as torchs:
             by_layer.formulas = torchs.flop_registry
-            called(model, part(example, 0, 1))
+            called(model, in_precision(part(example, 0, 1), precision_of(model)))
     return by_layer.counts
 
 

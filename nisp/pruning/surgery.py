@@ -87,11 +87,12 @@ def _why(model: nn.Module, channels: ChannelPass) -> str:
         return "no convolution or linear layer of it reads what another one wrote"
     reason, count = Counter(channels.reasons.values()).most_common(1)[0]
     computed = [name for name, module in model.named_modules() if _computes_its_weight(module)]
-    advice = (
-        f"; the weight of '{computed[0]}' is computed: make it a plain one with "
+    if not computed:
+        return f"each of {count} {reason}"
+    return (
+        f"each of {count} {reason}; the weight of '{computed[0]}' is computed: make it a plain one with "
         "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm, remove_spectral_norm or prune.remove"
     )
-    return f"each of {count} {reason}{advice if computed else ''}"
 
 
 def _computes_its_weight(module: nn.Module) -> bool:

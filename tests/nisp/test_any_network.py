@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 import nisp
+import nisp.criteria.nisp
+import nisp.criteria.response_bound
 from nisp.pruning import anatomy, keep_plan, removal_error, remove_channels
 from tests.nisp.networks_of_any_kind import RETURNED, Plain, Returning, seeded, state
 
@@ -260,3 +262,12 @@ def test_parts_whose_training_cannot_be_followed_are_named():
         nisp.UserError, match=r"head\.c do not run in eval mode, .*targets should be given.*remove them"
     ):
         anatomy(seeded(Auxiliary, True), X)
+
+
+def test_criteria_for_networks_of_several_inputs():
+    images = tuple(torch.randn(2, 20, 3, 8, 8, generator=torch.Generator().manual_seed(3)))
+    net = seeded(Siamese)
+    for criterion in (nisp.criteria.nisp.score, nisp.criteria.response_bound.score):
+        assert nisp.prune(net, images, scores=criterion).removal_error < 1e-14
+    with pytest.raises(nisp.UserError, match="this criterion takes one tensor of images, not a tuple"):
+        nisp.prune(net, images, scores=lambda problem: problem.images.split(3))

@@ -180,7 +180,7 @@ def test_mistakes_end_in_one_sentence(net, options, told):
 
 
 def test_only_a_network_can_be_pruned():
-    with pytest.raises(nisp.UserError, match="only a network can be pruned, not an object of class dict"):
+    with pytest.raises(nisp.UserError, match="the network is of class dict: give a torch.nn.Module"):
         nisp.prune({}, IMAGES)
 
 

@@ -68,7 +68,7 @@ CALLS = {
     F.conv_transpose2d: (lambda f, x: f(x, constant(4, 5, 3, 2), groups=2), 6 * 5 / 4),
     F.conv_transpose3d: (lambda f, x: f(x[None], constant(1, 5, 3, 2, 1)), 6 * 5 / 4),
     F.batch_norm: (lambda f, x: f(x, *STATISTICS, eps=1.0), 0.5),
-    torch.batch_norm: (lambda f, x: f(x, None, None, *STATISTICS, False, 0.1, 1.0, False), 3**-0.5),
+    torch.batch_norm: (lambda f, x: f(x, None, None, *STATISTICS, False, 0.1, 1.0, False), 0.5),
     **{f: (lambda f, x: f(x * 1, -3), 3.0) for f in GAINS if "mul" in f.__name__ and "rmul" not in f.__name__},
     torch.Tensor.__rmul__: (lambda f, x: f(x, constant(6)), 0.25),
 }  # fmt: skip

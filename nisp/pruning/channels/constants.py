@@ -67,11 +67,19 @@ class Constants(TorchFunctionMode):
 
     mixed  parameter dimensions whose indices meet one another -> the operation
     used   names of the parameters and buffers that operations on constants read
+    activations  class of the tensors that stand for activations
     failed, failed_ids  parameter dimensions and channels that an operation met whose shapes did not fit
     """
 
-    def __init__(self, names: Names, first: "Constants | None" = None, read: Iterable[WeightAxis] = ()) -> None:
+    def __init__(
+        self,
+        names: Names,
+        first: "Constants | None" = None,
+        read: Iterable[WeightAxis] = (),
+        activations: type[Tensor] = Ids,
+    ) -> None:
         super().__init__()
+        self._activations = activations
         self._names, self._first, self._read = names, first, set(read)
         self._known: dict[int, tuple[Tensor, Origin]] = {}
         self._step = 0
@@ -110,7 +118,7 @@ class Constants(TorchFunctionMode):
         if func in VALUED:
             report_values(args, kwargs)
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        if any(isinstance(tensor, Ids) for tensor in tensors):
+        if any(isinstance(tensor, Ids | self._activations) for tensor in tensors):
             return func(*args, **kwargs)
         if func in _SHAPED_LIKE:
             tensors = tensors[:1]

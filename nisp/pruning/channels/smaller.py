@@ -34,7 +34,7 @@ def smaller(names: Names, left: Mapping[WeightAxis, np.ndarray], used: Collectio
                 owner.num_features = int(kept.sum())
             elif dim == 0 and name in names.layer_weights and _is_depthwise(owner):
                 whole.append((vars(owner), "groups", owner.groups))
-                owner.groups = owner.groups * int(kept.sum()) // len(kept)
+                vars(owner)["groups"] = vars(owner)["groups"] * int(kept.sum()) // len(kept)
         yield
     finally:
         for holder, leaf, value in reversed(whole):

@@ -34,7 +34,7 @@ def test_the_groups_at_fault_are_found_and_the_others_are_pruned(counted):
     assert faulty == [f"layers.{number}" for number in counted]
     rest = only(structure, [name for name in structure.sizes if name not in faulty])
     pruned = remove_channels(net, rest, {name: kept[name] for name in rest.sizes})
-    assert removal_error(net, pruned, rest, kept, x) < 1e-12
+    assert removal_error(net, pruned, rest, {name: kept[name] for name in rest.sizes}, x) < 1e-12
     assert [layer.out_features for layer in pruned.layers] == [6 if i in counted else 3 for i in range(6)]
 
 

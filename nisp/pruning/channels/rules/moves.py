@@ -75,6 +75,8 @@ def _ways(row: np.ndarray, shape: Sequence[int], shrinking: int) -> list[np.ndar
 @rule(*named("__getitem__"), shaped=True)
 def _indexed(channels: Any, func: Any, input: Tensor, index: Any) -> Any:
     """A slice of the channels relies on their order and number, as a split does."""
+    if any(isinstance(leaf, Ids) for leaf in tree_leaves(index)):
+        return opaque(channels, func, input, index)  # positions that depend on values
     places = index if isinstance(index, tuple) else (index,)
     dim = 0
     for n, place in enumerate(places if isinstance(input, Ids) else ()):
