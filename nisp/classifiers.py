@@ -80,8 +80,8 @@ def _without_features(ends: list[Node], heads: list[set[Node]], makers: Mapping[
     for head, chain, feeds, end in zip(heads, chained, feeding, ends, strict=True):
         if feeds and end in head:
             raise UserError(
-                f"which layer is the classifier cannot be known, because the output of {makers[end]} is returned and "
-                "also read by another layer whose output is: " + _name_it(makers.values())
+                f"which layer is the classifier cannot be known, because the output of {makers[end]} is returned, and "
+                "so is that of a layer behind it: " + _name_it(makers.values())
             )
         if chain and not feeds:
             names = sorted({makers[node] or "weights of no layer" for node in head})

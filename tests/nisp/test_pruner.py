@@ -180,7 +180,7 @@ def test_mistakes_end_in_one_sentence(net, options, told):
 
 
 def test_only_a_network_can_be_pruned():
-    with pytest.raises(nisp.UserError, match="the network is of class dict: give a torch.nn.Module"):
+    with pytest.raises(nisp.UserError, match=r"the network is of class dict: give a torch\.nn\.Module"):
         nisp.prune({}, IMAGES)
 
 
