@@ -15,6 +15,7 @@ from nisp.propagation import propagate
 from nisp.pruning.budgets import layer_macs, met_by_share
 from nisp.pruning.contract import Problem, Scores
 from nisp.pruning.counting import macs, params
+from nisp.pruning.exactness import inexact_groups
 from nisp.pruning.inputs import Inputs, checked_inputs, count, in_precision, part, precision_of
 from nisp.pruning.selection import channels_left, factors_by_layer, select
 from nisp.pruning.surgery import Anatomy, anatomy, removal, remove_channels
@@ -104,9 +105,11 @@ def prune(
     done = removal(model, small, structure, kept, example)
     limit = done.tolerance if tolerance is None else tolerance
     if not done.error <= limit:
+        faulty = inexact_groups(model, structure, kept, example, limit)
         raise UserError(
             f"{type(model).__name__} cannot be pruned exactly: removing the channels changes its outputs by "
-            f"{done.error:.2g} of the largest, compared with masking them (tolerance {limit:.2g})"
+            f"{done.error:.2g} of the largest, compared with masking them (tolerance {limit:.2g}); a ratio of 0 keeps "
+            f"the layers at fault whole ({', '.join(faulty[:5])}{', ...' if len(faulty) > 5 else ''})"
         )
     counts = macs(small, example), macs(model, example)
     return Pruned(small, kept, done.error, *counts, params(small), params(model))

@@ -50,6 +50,7 @@ def _timed(
     base: torch.nn.Module, structure: Anatomy, shapes: Sequence[tuple[tuple[str, int], ...]], batch: int
 ) -> list[dict[str, object]]:
     """The latency columns of runs.csv for each shape (group name and channels to keep)."""
+    assert isinstance(structure.example, torch.Tensor), "data sets have one image as their example"
     models = [base]
     for shape in shapes:
         models.append(remove_channels(base, structure, {name: torch.arange(keep) for name, keep in shape}))

@@ -36,6 +36,7 @@ def channels_to_keep(
 
     if plan.budget == "channels":
         return keep(ratio)
+    assert isinstance(structure.example, Tensor), "data sets have one image as their example"
     counter = size_of(model, structure.example).counter
     layers = budgets.layer_macs(model, structure, partial(macs_of, counter=counter))
     if not plan.by_scores:

@@ -13,7 +13,6 @@ through the pruned network tells. Numbers that the network computes with are lef
 is no declaration.
 """
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from nisp.pruning.copies import copied
 from nisp.pruning.widths import Run, Shapes, feature_entries, outputs_of, shapes_seen
 
 INPUT = ("in_features", "in_channels", "in_chs", "in_dim", "in_planes", "inplanes")
@@ -62,7 +62,7 @@ def _make(pruned: nn.Module, changes: Mapping[object, list["_Change"]], run: Run
     outputs = outputs_of(pruned, run)
 
     def harmless(some: Iterable[_Change]) -> bool:
-        changed = copy.deepcopy(pruned)
+        changed = copied(pruned)
         for name, declaration, width in some:
             declaration.set(changed.get_submodule(name), width)
         try:

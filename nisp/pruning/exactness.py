@@ -10,11 +10,12 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from nisp.errors import UserError
+from nisp.pruning.inputs import Inputs
 from nisp.pruning.surgery import Anatomy, removal_error, remove_channels
 
 
 def inexact_groups(
-    model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Tensor, tolerance: float
+    model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs, tolerance: float
 ) -> list[str]:
     """Names of groups without which the removal error is at most ``tolerance``; as few as halving finds.
 
@@ -48,7 +49,7 @@ def only(structure: Anatomy, names: list[str]) -> Anatomy:
 
 
 def _is_exact(
-    model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Tensor, tolerance: float
+    model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor], images: Inputs, tolerance: float
 ) -> bool:
     left = {group.name: kept[group.name] for group in structure.groups}
     try:

@@ -1,7 +1,6 @@
 """Shapes of what modules read and write, as a pass through the network shows them."""
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from nisp.pruning.contract import evaluating
+from nisp.pruning.copies import copied
+from nisp.pruning.undisturbed import undisturbed
 
 Run = Callable[[nn.Module], Any]
 """Calls a network on an example."""
@@ -24,9 +24,9 @@ def shapes_seen(network: nn.Module, names: Sequence[str], run: Run) -> dict[str,
     The kinds are "input" and "output" of the module; "features", what its ``forward_features`` returns; "classifier",
     what its classifier reads; and "feature 0" and so on, what the modules in its ``feature_info`` write (timm).
     """
-    network = copy.deepcopy(network)
+    network = copied(network)
     seen: dict[str, dict[str, Shapes]] = {name: {} for name in names}
-    with evaluating(network), contextlib.ExitStack() as hooks:
+    with undisturbed(network), contextlib.ExitStack() as hooks:
         for name in names:
             for handle in _listening(seen[name], network.get_submodule(name)):
                 hooks.callback(handle.remove)
@@ -36,8 +36,8 @@ def shapes_seen(network: nn.Module, names: Sequence[str], run: Run) -> dict[str,
 
 def outputs_of(network: nn.Module, run: Run) -> list[Tensor]:
     """The tensors that a copy of ``network`` returns; random numbers are the same in every call."""
-    network = copy.deepcopy(network)
-    with evaluating(network), torch.random.fork_rng():
+    network = copied(network)
+    with undisturbed(network), torch.random.fork_rng():
         torch.manual_seed(0)
         return [leaf for leaf in tree_leaves(run(network)) if isinstance(leaf, Tensor)]
 

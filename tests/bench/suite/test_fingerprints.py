@@ -17,6 +17,7 @@ SHOWN = {
     "nisp/__init__.py": "names", "nisp/lazy.py": "names",
     "nisp/pruning/__init__.py": "names", "nisp/pruning/channels/__init__.py": "names",
     "nisp/arguments.py": "users' own networks", "nisp/pruner.py": "users' own networks",
+    "nisp/pruning/exactness.py": "users' own networks",
     "nisp/scoring.py": "users' own networks", "nisp/torch_pruning.py": "users' own networks",
 }  # fmt: skip
 """Files that no record depends on, and what they are for."""

@@ -139,8 +139,12 @@ def _split(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -
 
 
 @rule(*named("chunk tensor_split"), shaped=True)
-def _chunk(channels: Any, func: Any, input: Tensor, chunks: Any, dim: int = 0) -> Any:
-    """Equal parts stay equal: channels are removed from all parts alike. Unequal parts are left whole."""
+def _chunk(channels: Any, func: Any, input: Tensor, chunks: Any = None, dim: int = 0, **named: Any) -> Any:
+    """Equal parts stay equal: channels are removed from all parts alike. Unequal parts are left whole.
+
+    ``named``: tensor_split calls its parts indices or sections.
+    """
+    chunks = next(iter(named.values()), chunks)
     parts = func(input, chunks, dim)
     if not isinstance(chunks, int):
         _proportional(channels, input, dim, [end for end in chunks if 0 <= end <= input.size(dim)])

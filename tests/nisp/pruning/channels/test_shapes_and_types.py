@@ -8,6 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from nisp.pruning.channels.ids import Ids, claimed, fixed_ids, following, wrapped
 from nisp.pruning.channels.passes import ChannelPass
+from nisp.pruning.surgery import anatomy
 
 X = torch.rand(2, 4, 6, 5)
 UNARY = (
@@ -142,3 +143,16 @@ def test_shape_and_type(name, fixed):
     if name in VALUES_DECIDE:
         wanted, seen = ([(dtype, len(shape)) for dtype, shape in each] for each in (wanted, seen))
     assert seen == wanted
+
+
+@pytest.mark.parametrize(("named", "channels"), [({"indices": (1, 3)}, 4), ({"sections": 2}, 2)])
+def test_parts_may_be_given_by_name(named, channels):
+    class Split(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.head = nn.Conv2d(2, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            return self.head(torch.cat(torch.tensor_split(self.stem(x), dim=1, **named), 1))
+
+    assert anatomy(Split(), torch.zeros(1, 2, 3, 3)).sizes == {"stem": channels}
