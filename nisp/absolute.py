@@ -62,11 +62,7 @@ NORMS: set[Any] = set()
 PRODUCTS: set[Any] = set()
 """The matrix products, which are layers where one factor is a parameter."""
 
-BRANCHES: set[Any] = {
-    Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.__complex__, Tensor.__contains__,
-    Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.__array__, torch.equal, Tensor.equal, torch.allclose,
-    Tensor.allclose, torch.is_nonzero, Tensor.is_nonzero,
-}  # fmt: skip
+BRANCHES: set[Any] = set()
 """Functions that hand values to Python, where the network may branch on them."""
 
 

@@ -15,12 +15,11 @@ from nisp.pruning.channels.constants import Constants
 from nisp.pruning.channels.names import Names
 from nisp.pruning.dispatch import Dispatched
 from nisp.pruning.inputs import Inputs, called, checked_inputs, each_tensor, in_precision, precision_of
+from nisp.pruning.layer_weights import LAYERS
 from nisp.pruning.outputs import tensors_in
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
 from nisp.signals import Signal
-
-LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,9 @@
-"""Calling networks whose inputs and outputs are tensors, tuples, lists or dictionaries."""
+"""What goes into networks and comes out of them: tensors, tuples, lists or dictionaries."""
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
-
-
-def called(model: nn.Module, inputs: Any) -> Any:
-    """``model(x)``, ``model(*x)`` for a tuple, ``model(**x)`` for a dictionary."""
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
 
 
 def first(inputs: Any) -> Any:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import nisp
-from benchmarks.coverage.calls import called, finite, first, shapes, tensors
+from benchmarks.coverage.calls import finite, first, shapes, tensors
 from benchmarks.coverage.record import Failed, Record
 from benchmarks.coverage.zoo import OWN_CODE, Subject
 from nisp.errors import UserError
+from nisp.pruning.inputs import called
 from nisp.pruning.saving.graph_formats import save_onnx
 from nisp.pruning.selection import keep_plan, kept_channels
 from nisp.pruning.surgery import anatomy, removal_error, remove_channels

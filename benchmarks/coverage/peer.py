@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.coverage.calls import called, finite, first, shapes
+from benchmarks.coverage.calls import finite, first, shapes
 from benchmarks.coverage.record import Record
 from benchmarks.coverage.zoo import Subject
+from nisp.pruning.inputs import called
 
 FUSED = ("qkv", "qkv_proj")
 

@@ -16,8 +16,7 @@ from torch.utils._pytree import tree_leaves
 from nisp.pruning.contract import evaluating
 from nisp.pruning.counting import counting
 from nisp.pruning.inputs import Inputs, called, in_precision, part, precision_of
-
-_Layer = nn.modules.conv._ConvNd | nn.Linear
+from nisp.pruning.layer_weights import LAYERS
 
 
 @torch.no_grad()
@@ -58,7 +57,7 @@ def _running(model: nn.Module) -> Iterator[list[str]]:
     running: list[str] = []
     handles = []
     for name, layer in model.named_modules():
-        if isinstance(layer, _Layer):
+        if isinstance(layer, LAYERS):
             handles += [
                 layer.register_forward_pre_hook(lambda *_, name=name: running.append(name)),
                 layer.register_forward_hook(lambda *_: running.pop() and None),

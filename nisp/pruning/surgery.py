@@ -96,8 +96,7 @@ def _why(model: nn.Module, channels: ChannelPass) -> str:
 
 
 def _computes_its_weight(module: nn.Module) -> bool:
-    kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return is_parametrized(module) or (isinstance(module, kinds) and "weight" not in module._parameters)
+    return is_parametrized(module) or (isinstance(module, LAYERS) and "weight" not in module._parameters)
 
 
 def _places(channels: ChannelPass) -> dict[int, dict[tuple[str, int], list[int]]]:

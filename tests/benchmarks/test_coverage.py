@@ -10,9 +10,10 @@ import torchvision
 
 from benchmarks.coverage import record, table
 from benchmarks.coverage.__main__ import main
-from benchmarks.coverage.calls import called, finite, first, shapes
+from benchmarks.coverage.calls import finite, first, shapes
 from benchmarks.coverage.own import OWN
 from benchmarks.coverage.zoo import SOURCES, subjects
+from nisp.pruning.inputs import called
 
 pytestmark = pytest.mark.slow
 

@@ -48,7 +48,7 @@ class Attention(nn.Module):
 
 
 class Diffusion(nn.Module):
-    """A U-Net of residual blocks that is told the time step."""
+    """A U-Net of residual blocks; the time step is its second input."""
 
     def __init__(self, width: int, multiples: tuple[int, ...]) -> None:
         super().__init__()

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nisp.pruning.layer_weights import LAYERS
+
 WeightAxis = tuple[str, int]
 """Name of a parameter or buffer, and one of its dimensions."""
 
@@ -39,8 +41,7 @@ class Names:
         return self._names.get(id(tensor))
 
     def _weights(self) -> set[str]:
-        kinds = (nn.Linear, nn.modules.conv._ConvNd)
-        return {name for name in self.twins if isinstance(self.owners[name], kinds) and name.endswith("weight")}
+        return {name for name in self.twins if isinstance(self.owners[name], LAYERS) and name.endswith("weight")}
 
     def stands_for(self, tensor: Tensor, name: str) -> None:
         """From now on, ``name`` is also the name of ``tensor``."""

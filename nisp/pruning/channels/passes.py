@@ -35,7 +35,7 @@ from nisp.pruning.channels.names import Holder, Names, WeightAxis
 from nisp.pruning.channels.smaller import smaller
 from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, named, opaque
 from nisp.pruning.dispatch import Dispatched, public
-from nisp.pruning.inputs import Inputs, called, each_tensor
+from nisp.pruning.inputs import Inputs, called, each_tensor, precision_of
 from nisp.pruning.outputs import tensors_in
 
 FIXED = 0
@@ -71,7 +71,7 @@ class ChannelPass:
         self.constants: Constants = (
             Constants(self.names) if first is None else Constants(self.names, first.constants, first.reads)
         )
-        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+        self.dtype = precision_of(model, torch.get_default_dtype())
         self.parts: dict[Holder, list[np.ndarray]] = {}
         self.sizes: dict[Holder, list[int]] = {}
         self.multiples: dict[WeightAxis, int] = {}
