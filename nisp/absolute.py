@@ -148,6 +148,8 @@ class Response(Tensor):
     run: Pass
     inert: bool
     sharing: "list[weakref.ref[Response]]"
+    outdated: "tuple[str, Response] | None" = None
+    """The operation that wrote into memory of this response, and the part of it that has the written path."""
 
     @staticmethod
     def of(
@@ -204,13 +206,17 @@ def _applied(func: Any, args: Any, kwargs: Any) -> Any:
         return _unmoved(func, args, kwargs)
     gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
     sources = responses_in((args, kwargs))
-    _refuse_hidden_writes(func, target_of(func, args), kwargs, len(sources))
+    if not _put_back(func, args):
+        for source in sources:
+            refuse_outdated(source)
+    target = target_of(func, args)
+    _note_write(func, target, kwargs, len(sources))
     versions = [_version(source) for source in sources]
     read, run = sources[0].signal, sources[0].run
     values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
     for source, version in zip(sources, versions, strict=True):
-        if _version(source) != version:  # by an argument such as ``inplace``
-            _refuse_shared(func, source, len(sources))
+        if target is None and _version(source) != version:  # by an argument such as ``inplace``
+            _outdate_shared(func, source, len(sources))
     made = _carried(args[0] if values is None else values, adjoint, gain, sources)
     if func in WEIGHED:
         run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
@@ -322,20 +328,47 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
 
 
-def _refuse_hidden_writes(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> None:
-    """Refuse writes that would be visible elsewhere: unlike values, paths do not share memory."""
+def _note_write(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> None:
+    """Note a write that is visible elsewhere: unlike values, paths do not share memory."""
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
     if isinstance(target, Response):
-        _refuse_shared(func, target, sources)
+        _outdate_shared(func, target, sources)
 
 
-def _refuse_shared(func: Any, target: Response, sources: int) -> None:
-    """Refuse to write into memory that other responses share, unless the scores of all of them stay right."""
-    others = (reference() for reference in target.sharing)
-    if not (sources == 1 and _is_identity(func)) and any(o is not None and o is not target for o in others):
-        raise UserError(f"NISP has no rule for {func.__name__} on part of a response that is still in use")
+def _outdate_shared(func: Any, target: Response, sources: int) -> None:
+    """Of the responses that share the memory that is written into, none may be read, unless all scores stay right."""
+    if sources == 1 and _is_identity(func):
+        return
+    for reference in target.sharing:
+        other = reference()
+        if other is not None and other is not target:
+            other.outdated = (func.__name__, target)
+
+
+def refuse_outdated(response: Response) -> None:
+    """UserError if memory of ``response`` was written into by way of another one: paths do not share memory."""
+    if response.outdated is not None:
+        name, _ = response.outdated
+        raise UserError(f"NISP has no rule for {name} on part of a response that is still in use")
+
+
+def _put_back(func: Any, args: Any) -> bool:
+    """Whether a part that was written into is assigned to its own place, as the last step of ``x[index] += y`` does.
+
+    Then ``x`` has the part's path, and may be read again.
+    """
+    if func is not Tensor.__setitem__ or not isinstance(args[2], Response) or args[0].outdated is None:
+        return False
+    target, index, value = args
+    if target.outdated[1] is not value or value.outdated is not None:
+        return False
+    part = target.as_subclass(Tensor)[index]
+    if (part.data_ptr(), part.shape, part.stride()) != (value.data_ptr(), value.shape, value.stride()):
+        return False
+    target.outdated = None
+    return True
 
 
 def _version(tensor: Tensor) -> int:

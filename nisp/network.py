@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
-from nisp.absolute import Pass, Response, Unmeasured
+from nisp.absolute import Pass, Response, Unmeasured, refuse_outdated
 from nisp.errors import UserError, first_line
 from nisp.pruning.channels.constants import Constants
 from nisp.pruning.channels.names import Names
@@ -74,6 +74,9 @@ def _passed(model: nn.Module, example: Inputs, measuring: bool) -> Trace:
         try:
             with _listening(model, computed, run.behind), constants, Dispatched(Response):
                 outputs = called(model, inputs)
+                for output in tensors_in(outputs):
+                    if isinstance(output, Response):
+                        refuse_outdated(output)
                 derived = {id(w.weight): _layer_of(model, constants, w.weight) for w in run.weighings}
         except (UserError, Unmeasured):
             raise

@@ -200,6 +200,13 @@ def activating_a_used_view(x):
     return x
 
 
+def augmenting_elsewhere(x):
+    view = x[:, :1]
+    view += 1 * x[:, 1:2]
+    x[:, 2:] = view
+    return x
+
+
 def augmenting_a_used_view(x):
     view = x[:, :1]
     view += x[:, 1:2]
@@ -222,6 +229,7 @@ def writing_below_a_used_view(x):
         (into_constant_in_use, "writes a response into a constant tensor"),
         (into_used_view, "part of a response that is still in use"),
         (activating_a_used_view, "silu on part of a response that is still in use"),
+        (augmenting_elsewhere, "part of a response that is still in use"),
         (augmenting_a_used_view, "part of a response that is still in use"),
         (writing_below_a_used_view, "part of a response that is still in use"),
         (lambda x: torch.mul(x, 2, out=torch.empty(1, 3)), "out="),
@@ -234,6 +242,38 @@ def writing_below_a_used_view(x):
 def test_what_has_no_rule_is_refused_by_name(body, message):
     with pytest.raises(UserError, match=message):
         nisp.scores(Odd(body), torch.randn(1, 4), frl_scores=torch.ones(3))
+
+
+def augmenting_a_part(x):
+    x[:, :1] += x[:, 1:2].clone()
+    x[:, 2:] *= -3
+    return x
+
+
+def test_a_part_may_be_augmented():
+    found = nisp.scores(Odd(augmenting_a_part), torch.randn(1, 4), frl_scores=torch.tensor([1.0, 2.0, 4.0]))
+    assert found["layer"].tolist() == [1, 3, 12]
+
+
+def test_a_part_that_is_written_into_and_never_read_again_does_no_harm():
+    def written(x):
+        y = x * 2
+        view = y[:, :1]
+        view.mul_(x[:, :1])
+        return x
+
+    assert nisp.scores(Odd(written), torch.randn(1, 4), frl_scores=torch.ones(3))["layer"].tolist() == [1, 1, 1]
+
+
+def test_an_output_that_was_written_into_through_a_view_is_refused():
+    class Written(Odd):
+        def forward(self, x):
+            x = super().forward(x)
+            x[:, :1].mul_(x[:, 1:])
+            return x
+
+    with pytest.raises(UserError, match="mul_ on part of a response that is still in use"):
+        nisp.scores(Written(torch.relu), torch.randn(1, 4), frl_scores=torch.ones(3))
 
 
 def test_a_constant_may_be_written_into():
