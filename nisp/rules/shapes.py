@@ -93,7 +93,8 @@ def _like(input: Tensor, other: Tensor) -> Adjoint | None:
         input, other.shape
     )
     assert back is not None
-    return lambda score: [*back(score), *[None] * isinstance(other, Response)]
+    nothing = [None] * isinstance(other, Response)  # asked now: after the pass, it is a plain tensor
+    return lambda score: [*back(score), *nothing]
 
 
 @rule(*spelled("zero_", "fill_"))

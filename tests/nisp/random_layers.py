@@ -117,9 +117,7 @@ class Norm(nn.Module):
         return self.norm(x)
 
     def absolute(self, values, signals, hear):
-        signal = absolute_norm(self.norm, signals[0])
-        hear.behind(signals[0], signal)
-        return signal
+        return hear.behind(signals[0], absolute_norm(self.norm, signals[0]))
 
 
 class Scale(nn.Module):

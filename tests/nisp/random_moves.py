@@ -60,7 +60,7 @@ def pixels_shuffled(x):
 
 
 def pixels_unshuffled(x):
-    needs(x.size(2) % 2 == 0 and x.size(1) <= 4)
+    needs(x.size(2) % 2 == 0 and x.size(3) % 2 == 0 and x.size(1) <= 4)
     return F.pixel_unshuffle(x, 2)
 
 
@@ -130,7 +130,6 @@ LINEAR = {
     "triple": lambda x: 3 * x,
     "over width": lambda x: x / x.shape[1],
     "by attention scale": lambda x: x * x.shape[1] ** -0.5,
-    "dropout": lambda x: F.dropout(x, 0.5, training=False),
 }
 
 
@@ -159,6 +158,7 @@ BOUNDED = {
     "maxout of pairs": (lambda x: pairs(x).amax(2), lambda x: pairs(x).sum(2)),
     "silu": (F.silu, lambda x: 1.0999 * x),
     "negative": (lambda x: -x, same),
+    "dropout": (lambda x: F.dropout(x, 0.5, training=False), same),
     "add a number": (lambda x: x + 1, same),
     "from one": (lambda x: 1 - x, same),
     "differences": (lambda x: pairs(x)[:, :, 0] - pairs(x)[:, :, 1], lambda x: pairs(x).sum(2)),

@@ -17,11 +17,12 @@ IMAGE = (2, 3, 4, 4)
 MEETINGS = ("add", "subtract", "concatenate", "embed", "times", "larger")
 ENDINGS = ("one", "tuple", "dict", "list in a tuple")
 
-KNOWN_FAULTS: tuple[str, ...] = ("tied weight", "norm")
+KNOWN_FAULTS: tuple[str, ...] = ()
 """Steps that the library is known to get wrong."""
 
-NUMBERS = ("over width", "by attention scale", "numel", "branch")
-"""Steps that compute with the width itself: removal is not exact, and only `nisp.prune` compares, and refuses."""
+NUMBERS = ("numel", "branch")
+"""Steps that compute with, or branch on, the width in ways that parts of the library cannot see; `nisp.prune` compares
+the pruned network with the masked one, and refuses."""
 
 
 class Move(nn.Module):

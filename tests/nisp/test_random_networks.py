@@ -163,10 +163,13 @@ class Tape:
         self.written.append([layer, signal])
 
     def behind(self, before, signal):
+        """A norm read ``before``; one behind another does not directly follow a layer."""
         for entry in self.written:
             if entry[1] is before and self.only_reader:
-                signal.retain_grad()
-                entry[1] = signal
+                entry[1] = signal * 1
+                entry[1].retain_grad()
+                return entry[1] * 1
+        return signal
 
 
 def absolute_scores(model, inputs, frl_scores):

@@ -333,3 +333,19 @@ def test_a_part_of_a_sum_that_does_not_reach_the_output_scores_nothing():
 
     found = nisp.scores(Swapped(), torch.randn(1, 3), frl_scores=torch.tensor([1.0, 2.0]))
     assert found["right"].tolist() == [1.0, 2.0] and not found.get("left", torch.zeros(2)).any()
+
+
+def test_a_mean_is_expanded_like_the_maps_it_was_taken_of():
+    """Both tensors depend on the input, and scores go to the first only."""
+
+    class Expanded(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.head = torch.nn.Conv2d(1, 2, 1), torch.nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = self.first(x)
+            return self.head(x.mean((2, 3), keepdim=True).expand_as(x).mean((2, 3)))
+
+    found = nisp.scores(Expanded(), torch.randn(1, 1, 3, 3), frl_scores=torch.tensor([1.0, 2.0]))
+    assert found["first"].tolist() == pytest.approx([1.0, 2.0])

@@ -39,6 +39,33 @@ def test_torch_export_and_onnx_compute_the_same(name, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["net.onnx", "net.pt2"]
 
 
+class TwoInputs(torch.nn.Module):
+    """An image and a vector; two outputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.vector = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(2, 4)
+
+    def forward(self, image, vector):
+        x = self.image(image) + self.vector(vector)[:, :, None, None]
+        return {"maps": x, "mean": x.mean((2, 3))}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_several_inputs_and_outputs_are_exported(named, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    model, inputs = TwoInputs().eval(), (IMAGES, torch.randn(3, 2))
+    example = dict(zip(("image", "vector"), inputs, strict=True)) if named else inputs
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        save_onnx(tmp_path / "net.onnx", model, example)
+        expected = list(model(*inputs).values())
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    fed = {put.name: x.numpy() for put, x in zip(session.get_inputs(), inputs, strict=True)}
+    for found, right in zip(session.run(None, fed), expected, strict=True):
+        torch.testing.assert_close(torch.from_numpy(found), right, rtol=1e-3, atol=1e-4)
+
+
 def test_exporting_leaves_the_network_in_its_mode(tmp_path):
     model = NETWORKS["plain"]().train()
     save_program(tmp_path / "net.pt2", model, IMAGES[:1])
