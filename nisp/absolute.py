@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from nisp.errors import UserError
-from nisp.pruning.dispatch import public
+from nisp.pruning.dispatch import TO_PYTHON, public
 from nisp.signals import Signal, grown
 from nisp.writes import is_own, target_of
 
@@ -62,7 +62,7 @@ NORMS: set[Any] = set()
 PRODUCTS: set[Any] = set()
 """The matrix products, which are layers where one factor is a parameter."""
 
-BRANCHES: set[Any] = set()
+BRANCHES = TO_PYTHON | {Tensor.__format__}
 """Functions that hand values to Python, where the network may branch on them."""
 
 

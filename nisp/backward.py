@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from nisp.classifiers import classifiers_of
+from nisp.classifiers import classifiers_of, reached
 from nisp.errors import UserError
 from nisp.network import Trace, traced
 from nisp.pruning.contract import channel_axis
@@ -37,7 +37,8 @@ class BackwardPass:
     def of(model: nn.Module, example: Inputs, classifier: str | Sequence[str] | None = None) -> "BackwardPass":
         """Run ``model`` on ``example``, inputs of shape (n, ...); None finds the classifier.
 
-        UserError if an operation has no rule, or if a classifier is not a layer that runs.
+        UserError if an operation has no rule, if a classifier is not a layer that runs, or if the final responses
+        depend on none of the other layers.
         """
         model = unwrapped(model)
         trace = traced(model, example)
@@ -46,6 +47,11 @@ class BackwardPass:
         for name in names:
             if name not in trace.runs:
                 raise UserError(f"'{name}' is not a convolution or linear layer that the network runs")
+        if trace.runs.keys() != set(names) and not reached(trace, names):
+            raise UserError(
+                f"the final responses, inputs of {', '.join(names)}, depend on no layer of {type(model).__name__} "
+                "except in steps, as through a mask"
+            )
         return BackwardPass(model, trace, names)
 
     @property

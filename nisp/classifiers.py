@@ -63,6 +63,13 @@ def classifiers_of(trace: Trace) -> tuple[str, ...]:
     return tuple(reversed(reads.values()))
 
 
+def reached(trace: Trace, classifiers: Iterable[str]) -> set[str]:
+    """The layers whose outputs reach the inputs of ``classifiers`` through no other layer."""
+    makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
+    reads = (run.read.path.grad_fn for name in classifiers for run in trace.runs[name])
+    return {makers[node] for read in reads for node in _stops(read, makers)}
+
+
 def _ends(trace: Trace) -> list[Node]:
     return [output.path.grad_fn for output in trace.outputs]
 

@@ -17,7 +17,7 @@ from nisp.pruning.counting import macs
 from nisp.pruning.inputs import Inputs
 from nisp.pruning.multiplications import layer_of, multiplications
 from nisp.pruning.selection import checked_ratio
-from nisp.pruning.surgery import Anatomy, remove_channels
+from nisp.pruning.surgery import Anatomy, cut_channels
 
 TOLERANCE = 0.005
 """Allowed difference from the requested MACs, as a share of the unpruned network's."""
@@ -62,7 +62,7 @@ class LayerMacs:
     def measured(self, keep: Keep) -> int:
         """MACs of the network with these channel counts; which channels stay does not matter."""
         kept = {name: torch.arange(count) for name, count in keep.items()}
-        return self.count(remove_channels(self.model, self.structure, kept), self.structure.example)
+        return self.count(cut_channels(self.model, self.structure, kept), self.structure.example)
 
 
 def layer_macs(model: nn.Module, structure: Anatomy, count: Count = macs) -> LayerMacs:

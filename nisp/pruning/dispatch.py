@@ -13,6 +13,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+_TO_PYTHON = (
+    "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__int__", "__float__", "__index__",
+    "__complex__", "__contains__", "__array__",
+)  # fmt: skip
+TO_PYTHON = {getattr(home, name) for name in _TO_PYTHON for home in (torch, Tensor) if hasattr(home, name)}
+"""Functions that hand values to Python, where the network may branch on them."""
+
 
 class Dispatched(TorchDispatchMode):
     """While active, every operation on a tensor of class ``kind`` goes to that class, wherever it is called.

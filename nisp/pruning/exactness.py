@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.inputs import Inputs
-from nisp.pruning.surgery import Anatomy, removal_error, remove_channels
+from nisp.pruning.surgery import Anatomy, cut_channels, removal_error
 
 
 def inexact_groups(
@@ -53,7 +53,7 @@ def _is_exact(
 ) -> bool:
     left = {group.name: kept[group.name] for group in structure.groups}
     try:
-        pruned = remove_channels(model, structure, left)
+        pruned = cut_channels(model, structure, left)
         return removal_error(model, pruned, structure, left, images) <= tolerance
     except (UserError, RuntimeError, ValueError, IndexError, TypeError, KeyError):  # it does not run at all
         return False

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from nisp.pruning.contract import evaluating
 from nisp.pruning.counting import counting
-from nisp.pruning.inputs import Inputs, called, in_precision, part, precision_of
+from nisp.pruning.inputs import Inputs, called, copied_inputs, in_precision, part, precision_of
 from nisp.pruning.layer_weights import LAYERS
+from nisp.pruning.undisturbed import undisturbed
 
 
 @torch.no_grad()
@@ -28,11 +28,11 @@ def multiplications(model: nn.Module, example: Inputs) -> dict[str, int]:
     weight it reads, however it is called, else to the layer in which it runs; a parameter that is not called weight has
     its own name. Products of none, such as those of attention, are found under ''.
     """
-    with evaluating(model), _running(model) as running:
+    with undisturbed(model), _running(model) as running:
         counter = counting()
         with _ByLayer(_holders(model), running) as by_layer, counter as torchs:
             by_layer.formulas = torchs.flop_registry
-            called(model, in_precision(part(example, 0, 1), precision_of(model)))
+            called(model, copied_inputs(in_precision(part(example, 0, 1), precision_of(model))))
     return by_layer.counts
 
 

@@ -123,14 +123,21 @@ def _group(members: list[int], places: Mapping[int, dict[tuple[str, int], list[i
     return Group(name, producers, consumers, len(members))
 
 
-@torch.inference_mode(False)
-@torch.no_grad()
 def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Indices]) -> nn.Module:
     """A copy of ``model`` with only the ``kept`` channels (group name -> indices) of each group.
 
     Groups that are not in ``kept`` stay whole. UserError for indices that are not the group's (nisp.pruning.kept), or
     if the network does not run with the pruned shapes.
     """
+    pruned = cut_channels(model, structure, kept)
+    update_declared_sizes(unwrapped(model), pruned, lambda network: called(network, copied_inputs(structure.example)))
+    return pruned
+
+
+@torch.inference_mode(False)
+@torch.no_grad()
+def cut_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Indices]) -> nn.Module:
+    """As `remove_channels`, for a network that only runs: sizes that its modules declare are left as they were."""
     kept = checked_kept(structure.groups, kept)
     model = unwrapped(model)
     pruned = copied(model)
@@ -152,7 +159,6 @@ def remove_channels(model: nn.Module, structure: Anatomy, kept: Mapping[str, Ind
         setattr(module, attribute, type(getattr(module, attribute))(sizes))
     for module in pruned.modules():
         _tell_size(module)
-    update_declared_sizes(model, pruned, lambda network: called(network, copied_inputs(structure.example)))
     return pruned
 
 

@@ -6,6 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,13 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Eval mode, without compilation; on exit, every module has the mode, attributes and buffers that it had before.
 
     A network may keep activations, counters or caches, on itself or in lists, dictionaries and objects of its own.
+    Where it enters inference mode, whose tensors cannot be differentiated, gradients are switched off instead.
     """
     kept = [_Kept(module.__dict__) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     model.eval()
     try:
-        with _eagerly():
+        with _eagerly(), mock.patch.object(torch.inference_mode, "__enter__", _enter_without_gradients):
             yield
     finally:
         for each in kept:
@@ -75,6 +77,12 @@ def _eagerly() -> contextlib.AbstractContextManager[Any]:
     if "torch._dynamo" not in sys.modules:
         return contextlib.nullcontext()
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+
+
+def _enter_without_gradients(mode: Any) -> None:
+    """Enter ``torch.no_grad()`` in place of ``torch.inference_mode()``; ``inference_mode(False)`` is itself."""
+    mode._inference_mode_context = torch.no_grad() if mode.mode else torch._C._InferenceMode(False)
+    mode._inference_mode_context.__enter__()
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import BRANCHES, COMPARISONS, CONSTANTS, REFUSED
+from nisp.absolute import COMPARISONS, CONSTANTS, REFUSED
 from nisp.rules.names import in_place, spelled
 
 CONSTANTS.update(
@@ -32,14 +32,6 @@ SPECTRA = "Fourier transforms have none"
 RANDOM = "its result is random"
 LOSSES = "it is a loss"
 RARE = "its bound is not known"
-
-
-BRANCHES.update(
-    spelled(
-        "item", "tolist", "numpy", "equal", "allclose", "is_nonzero", "__bool__", "__int__", "__float__", "__index__",
-        "__complex__", "__contains__", "__array__", "__format__",
-    )
-)  # fmt: skip
 
 
 def _refuse(reason: str, *functions: Any) -> None:

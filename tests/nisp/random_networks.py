@@ -17,13 +17,6 @@ IMAGE = (2, 3, 4, 4)
 MEETINGS = ("add", "subtract", "concatenate", "embed", "times", "larger")
 ENDINGS = ("one", "tuple", "dict", "list in a tuple")
 
-KNOWN_FAULTS: tuple[str, ...] = ()
-"""Steps that the library is known to get wrong."""
-
-NUMBERS = ("numel", "branch")
-"""Steps that compute with, or branch on, the width in ways that parts of the library cannot see; `nisp.prune` compares
-the pruned network with the masked one, and refuses."""
-
 
 class Move(nn.Module):
     """A function without weights."""
@@ -117,12 +110,11 @@ def listed(made):
 
 
 @st.composite
-def networks(draw, scored=False, without=(), inputs=1):
+def networks(draw, scored=False, inputs=1):
     """A network in float64 and eval mode, with random weights.
 
-    scored   only steps whose absolute network the tests know
-    without  steps to leave out
-    inputs   number of inputs: an image, and a vector
+    scored  only steps whose absolute network the tests know
+    inputs  number of inputs: an image, and a vector
     """
     moves = [*LINEAR, *BOUNDED] + ([] if scored else [*OTHERS])
     layers = [*LAYERS] + ([] if scored else [*OTHER_LAYERS])
@@ -132,7 +124,7 @@ def networks(draw, scored=False, without=(), inputs=1):
     heads = draw(st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=int(scored), max_size=2))
     ending = draw(st.sampled_from(ENDINGS))
     seed = draw(st.integers(0, 3))
-    return grown([step for step in steps if step[0] not in (*KNOWN_FAULTS, *without)], heads, ending, seed, inputs)
+    return grown(steps, heads, ending, seed, inputs)
 
 
 def images(inputs=1, count=2):

@@ -196,6 +196,7 @@ class Branching(Plain):
         lambda y: float(y.sum()) > 1,
         lambda y: y.tolist() == [],
         lambda y: y.numpy().sum() > 1,
+        lambda y: 1.5 in y,
     ],
 )
 def test_branches_on_values_are_refused_in_scoring_and_in_surgery(how):
@@ -213,6 +214,21 @@ def test_inference_mode_changes_nothing():
     assert pruned.removal_error < 1e-14
     pruned.model(X).sum().backward()
     assert pruned.model.a.weight.grad.shape == (4, 3, 3, 3)
+
+
+class InInferenceMode(Plain):
+    def forward(self, x):
+        with torch.inference_mode():
+            return super().forward(x * torch.ones(3, 1, 1))
+
+
+def test_inference_mode_inside_a_network_changes_nothing():
+    net = seeded(InInferenceMode)
+    torch.testing.assert_close(expected_scores(net)["a"], expected_scores(seeded(Plain))["a"])
+    pruned = nisp.prune(net, torch.cat([X, X + 1, X * 2]))
+    assert pruned.removal_error < 1e-14
+    with torch.no_grad():
+        assert pruned.model(X).is_inference()
 
 
 class Noisy(Plain):

@@ -148,3 +148,9 @@ def test_a_head_of_several_levels_scores_every_level():
     features = torch.relu(net.b(torch.relu(net.a(X))))
     expected = (means(features) + means(F.max_pool2d(features, 2))) / 2
     torch.testing.assert_close(nisp.final_responses(net, X, "c"), expected.detach())
+
+
+def test_final_responses_that_depend_on_the_layers_in_steps_only_are_refused():
+    net = seeded(Body, lambda net, x: net.f(means((x > 0).float())))
+    with pytest.raises(nisp.UserError, match="inputs of f, depend on no layer of Body except in steps"):
+        nisp.scores(net, X, frl_scores=torch.ones(6))

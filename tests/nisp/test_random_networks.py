@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 import nisp
 from nisp.errors import UserError
 from nisp.pruning import anatomy, remove_channels
-from tests.nisp.random_networks import NUMBERS, images, networks
+from tests.nisp.random_networks import images, networks
 
 REFUSED = 0.3
 """Largest share of networks that may be refused: the property says nothing about these."""
@@ -140,10 +140,9 @@ def pruned_exactly(model, inputs, seed, way=by_parts):
 
 def check_pruning(way, examples, inputs=1):
     met = Counter()
-    without = NUMBERS if way is by_parts else ()
 
     @checking(examples)
-    @drawing(model=networks(without=without, inputs=inputs), seed=st.integers(0, 2**20))
+    @drawing(model=networks(inputs=inputs), seed=st.integers(0, 2**20))
     def property(model, seed):
         met[pruned_exactly(model, images(inputs), seed, way)] += 1
 

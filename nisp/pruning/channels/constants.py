@@ -20,6 +20,7 @@ from nisp.pruning.channels.ids import Ids, claimed, unique
 from nisp.pruning.channels.names import Names, WeightAxis
 from nisp.pruning.channels.probing import Probe
 from nisp.pruning.channels.table import named
+from nisp.pruning.dispatch import TO_PYTHON
 
 _ELSE = ("", 0)
 """Stands among a dimension's parameters for anything else that lies along it."""
@@ -50,13 +51,6 @@ _FILLED = set(named(
     "zeros_like ones_like empty_like full_like rand_like randn_like new_zeros new_ones new_full new_empty"
 ))  # fmt: skip
 """Operations that take only the shape of their tensor."""
-
-_READ_OUT = {
-    *(Tensor.item, Tensor.tolist, Tensor.numpy, Tensor.__bool__, Tensor.__float__, Tensor.__int__, Tensor.__index__),
-    *(Tensor.__array__, Tensor.__contains__, Tensor.equal, Tensor.allclose, Tensor.is_nonzero),
-    *(torch.equal, torch.allclose, torch.is_nonzero),
-}
-"""Operations that turn values into Python's."""
 
 
 class Constants(TorchFunctionMode):
@@ -138,7 +132,7 @@ class Constants(TorchFunctionMode):
         outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if outputs:
             self._follow(func, args, kwargs, tensors, outputs)
-        elif func in _READ_OUT or getattr(func, "__name__", "") == "__setitem__":
+        elif func in TO_PYTHON or getattr(func, "__name__", "") == "__setitem__":
             self._mix(self._cuts(known), func)
         return result
 

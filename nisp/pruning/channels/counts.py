@@ -2,30 +2,38 @@
 
 As a size (of a view, a split, an expand) such a number shrinks with the channels and nothing else changes. As a value
 (``x / x.shape[1] ** 0.5``) it changes the numbers of all channels that stay, so the channels that it counts must stay.
+A comparison (``if x.shape[1] > 64``) may choose another way through the network, so its outcome must stay.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
-Reporter = Callable[[np.ndarray], None]
-"""Called with the ids of the channels whose number was used as a value."""
+
+class Reporter(Protocol):
+    """Hears of numbers of channels; ``ids`` are the channels that they count."""
+
+    def used(self, ids: np.ndarray) -> None:
+        """A number was used as a value."""
+
+    def compared(self, ids: np.ndarray, outcome: bool) -> None:
+        """A number was compared, with this outcome."""
 
 
 class Count(int):
     """A number of channels; what is computed from it with integers is one, too."""
 
     ids: np.ndarray
-    report: Reporter
+    reporter: Reporter
+    __hash__ = int.__hash__
 
     def __float__(self) -> float:
-        self.report(self.ids)
+        self.reporter.used(self.ids)
         return float(int(self))
 
     def __truediv__(self, other: Any) -> Any:
@@ -45,7 +53,8 @@ class Ratio(float):
     """A value computed from a number of channels; an integer again once it is turned into one, say for a size."""
 
     ids: np.ndarray
-    report: Reporter
+    reporter: Reporter
+    __hash__ = float.__hash__
 
     def __reduce__(self) -> Any:
         return float, (float.__float__(self),)
@@ -58,7 +67,7 @@ def _with(source: Any, value: Any, other: Any = None) -> Any:
         return value
     number = kind(value)
     ids = [each.ids for each in (source, other) if isinstance(each, Count | Ratio)]
-    number.ids, number.report = np.unique(np.concatenate(ids)), source.report
+    number.ids, number.reporter = np.unique(np.concatenate(ids)), source.reporter
     return number
 
 
@@ -72,18 +81,33 @@ def _followed(kind: type, base: type, name: str) -> None:
     setattr(kind, name, method)
 
 
+def _compared(kind: type, base: type, name: str) -> None:
+    plain = getattr(base, name)
+
+    def method(self: Any, *other: Any) -> Any:
+        outcome = plain(self, *other)
+        if outcome is not NotImplemented:
+            self.reporter.compared(self.ids, outcome)
+        return outcome
+
+    setattr(kind, name, method)
+
+
 _ARITHMETIC = ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv", "neg")
 
 for _name in (*_ARITHMETIC, "mod", "rmod"):
     _followed(Count, int, f"__{_name}__")
 for _name in (*_ARITHMETIC, "truediv", "rtruediv", "pow", "rpow"):
     _followed(Ratio, float, f"__{_name}__")
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "bool"):
+    _compared(Count, int, f"__{_name}__")
+    _compared(Ratio, float, f"__{_name}__")
 
 
-def counted(size: int, ids: np.ndarray, report: Reporter) -> Count:
+def counted(size: int, ids: np.ndarray, reporter: Reporter) -> Count:
     """``size`` as the number of the channels ``ids``."""
     number = Count(size)
-    number.ids, number.report = ids, report
+    number.ids, number.reporter = ids, reporter
     return number
 
 
@@ -91,7 +115,7 @@ def report_values(*values: Any) -> None:
     """Report the numbers of channels among an operation's arguments, which are used as values there."""
     for leaf in tree_leaves(values):
         if isinstance(leaf, Count | Ratio):
-            leaf.report(leaf.ids)
+            leaf.reporter.used(leaf.ids)
 
 
 VALUED = {torch.tensor, torch.as_tensor, torch.scalar_tensor, torch.arange, torch.linspace, torch.logspace}

@@ -33,8 +33,8 @@ from nisp.pruning.channels.ids import Ids, compressed, fixed_ids, following, uni
 from nisp.pruning.channels.labels import components, matched
 from nisp.pruning.channels.names import Holder, Names, WeightAxis
 from nisp.pruning.channels.smaller import smaller
-from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, named, opaque
-from nisp.pruning.dispatch import Dispatched, public
+from nisp.pruning.channels.table import CHANNEL_RULES, SHAPED, opaque
+from nisp.pruning.dispatch import TO_PYTHON, Dispatched, public
 from nisp.pruning.inputs import Inputs, called, each_tensor, precision_of
 from nisp.pruning.outputs import tensors_in
 
@@ -42,9 +42,6 @@ FIXED = 0
 """The id of values that belong to no removable channel."""
 
 _SKIPPED = (f"{Path(torch.__file__).parent}{os.sep}", f"{Path(__file__).parent}{os.sep}")
-
-BRANCHES = set(named("__bool__ __int__ __float__ __index__ item tolist numpy __array__ equal allclose is_nonzero"))
-"""Operations that hand values to Python, where the network may branch on them; ids are no values."""
 
 
 class Unfit(Exception):
@@ -59,6 +56,7 @@ class ChannelPass:
     old number of channels. ``cuts`` gets the indices left of each weight, in the order in which it is now read.
 
     reads    cut (a weight and its dimension) -> id of each index along it
+    calls    cut -> the ids that it met each time that it was read; a group of a convolution reads by itself
     labels   id -> label; ids with the same label are tied, and removed together
     movable  label -> whether it may be removed
     multiples  outputs of a depthwise convolution -> how many each input has
@@ -76,6 +74,7 @@ class ChannelPass:
         self.sizes: dict[Holder, list[int]] = {}
         self.multiples: dict[WeightAxis, int] = {}
         self.reads: dict[WeightAxis, np.ndarray] = {}
+        self.calls: dict[WeightAxis, list[np.ndarray]] = {}
         self.cuts: dict[WeightAxis, np.ndarray] = {}
         self.tied: list[np.ndarray] = []
         self.reasons: dict[int, str] = {}
@@ -90,6 +89,7 @@ class ChannelPass:
         self.settled = False
         self.within: set[int] = set()
         self.site: Site | None = None
+        self.comparisons: list[tuple[np.ndarray, bool]] = []
         self.choices: Choices = Choices() if first is None else first.choices
         self.stuck = False
 
@@ -179,7 +179,7 @@ class ChannelPass:
     def apply(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Apply the rule of one operation."""
         func = public(func, CHANNEL_RULES)
-        if func in BRANCHES:
+        if func in TO_PYTHON:
             raise Unfit(f"it branches on values of its activations ({resolve_name(func)})")
         body = CHANNEL_RULES.get(func)
         if body is None and getattr(func, "__name__", "") == "__get__":
@@ -317,19 +317,19 @@ class ChannelPass:
 
     def read(self, cut: WeightAxis, ids: np.ndarray) -> None:
         """Note that the indices along ``cut`` are multiplied with, or added to, the channels ``ids``."""
+        calls = self.calls.setdefault(cut, [])
+        calls.append(ids)
         if self.first is None:
             if cut in self.reads:
                 self.tie(self.reads[cut], ids)
             else:
                 self.reads[cut] = ids
             return
-        before = self.first.reads[cut]
-        left = np.flatnonzero(self._kept(before))
-        places = matched(ids, before[left])
-        if places is None:  # a layer that runs twice reads channels that are tied, but not the same
-            places = matched(self.labels[ids], self.labels[before[left]])
+        before = self.first.calls.get(cut, [])[: len(calls)]
+        left = np.flatnonzero(self._kept(self.first.reads[cut]))
+        places = matched(ids, before[-1][left]) if len(before) == len(calls) else None
         if places is None or not np.array_equal(self.cuts.setdefault(cut, left[places]), left[places]):
-            self.fix(np.concatenate([before, ids]), f"would be read differently by {cut[0]} once pruned")
+            self.fix(np.concatenate([self.first.reads[cut], ids]), f"would be read differently by {cut[0]} once pruned")
 
     def in_order(self, cut: WeightAxis, ids: np.ndarray) -> bool:
         """Whether, in a later pass, ``ids`` are what is left along ``cut``, in the order of the first pass."""
@@ -364,15 +364,25 @@ class ChannelPass:
         for cut in cuts:
             self.read(cut, ids)
 
-    def counted(self, ids: Tensor, dim: int) -> int:
-        """Size along ``dim``; in the first pass, if channels lie along it, one that reports when it is a value."""
-        if self.first is not None or not varies(ids, dim):
-            return ids.size(dim)
-        return counted(ids.size(dim), unique(ids), self._report)
+    def counted(self, ids: Tensor, size: int) -> int:
+        """``size``, a number that depends on how many channels lie in ``ids``; it reports what is done with it."""
+        return counted(size, unique(ids), self)
 
-    def _report(self, ids: np.ndarray) -> None:
-        if not self.settled:
+    def used(self, ids: np.ndarray) -> None:
+        """A number of channels was used as a value: these must stay."""
+        if self.first is None and not self.settled:
             self.fix(ids, "is counted, and the network computes with their number")
+
+    def compared(self, ids: np.ndarray, outcome: bool) -> None:
+        """A number of channels was compared: the outcome must be that of the first pass; torch only checks."""
+        if self.settled or sys._getframe(2).f_code.co_filename.startswith(_SKIPPED):
+            return
+        self.comparisons.append((ids, outcome))
+        if self.first is not None:
+            before = self.first.comparisons[len(self.comparisons) - 1 :][:1]
+            if not before or before[0][1] != outcome:
+                met = [ids, *(first for first, _ in before)]
+                self.fix(np.concatenate(met), "is counted, and the network compares their number")
 
     def size_of(self, tensor: Tensor, dim: int) -> int:
         """Size of a constant tensor before anything was removed."""

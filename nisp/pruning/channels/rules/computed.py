@@ -47,10 +47,8 @@ def computed_convolution(
             if tensor is not None:
                 channels.read_along(tensor, 0, ids)
         return ids
-    parts = row.reshape(groups, -1)
-    for part in parts[1:]:
-        channels.tie(parts[0], part)
-    read(channels, weight, 1, parts[0])
+    for part in row.reshape(groups, -1):
+        read(channels, weight, 1, part)
     ids = _written(channels, weight, bias)
     outputs = ids.reshape(groups, -1)
     for part in outputs[1:]:

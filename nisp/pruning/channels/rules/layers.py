@@ -44,12 +44,11 @@ def _biased(channels: Any, ids: np.ndarray, bias: Tensor | None, device: torch.d
     return torch.from_numpy(ids).to(device)
 
 
-def _tied_groups(channels: Any, row: np.ndarray, groups: int) -> np.ndarray:
-    """Tie the inputs that a layer's groups read, so that all lose the same: shape (groups, inputs of one group)."""
+def _tie_groups(channels: Any, row: np.ndarray, groups: int) -> None:
+    """Tie the inputs that a layer's groups read, so that all lose the same."""
     parts = row.reshape(groups, -1)
     for part in parts[1:]:
         channels.tie(parts[0], part)
-    return parts
 
 
 @rule(F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d)
@@ -76,7 +75,8 @@ def _convolution(
         channels.read((name, 0), ids)
         written = _biased(channels, ids, bias, input.device)
     else:
-        channels.read((name, 1), _tied_groups(channels, row, groups)[0])
+        for part in row.reshape(groups, -1):
+            channels.read((name, 1), part)
         written = _written(channels, name, weight, bias, input.device)
         outputs = written.cpu().numpy().reshape(groups, -1)
         for part in outputs[1:]:
@@ -116,7 +116,10 @@ def _transposed_convolution(
         channels.read((name, 0), row)
         ids = row.repeat(weight.size(1))
     else:
-        channels.read((name, 0), _tied_groups(channels, row, groups).flatten())
+        _tie_groups(channels, row, groups)
+        if groups > 1 and channels.first is not None and not channels.in_order((name, 0), row):
+            channels.fix(row, f"would be read by other groups of {name} once pruned")
+        channels.read((name, 0), row)
         ids = channels.write((name, 1), weight.size(1), groups)
     probe = func(
         torch.empty(1, 1, *input.shape[2:], device="meta"),

@@ -8,14 +8,13 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from nisp.pruning.channels.counts import report_values
-from nisp.pruning.channels.ids import Ids, claim, claimed
+from nisp.pruning.channels.ids import Ids, claim, claimed, unique, varies
 from nisp.pruning.channels.rules.norms import normalised_by_channel
 from nisp.pruning.channels.table import named, opaque, rule
 
 
 @rule(*named(
-    "dim numel stride is_contiguous is_sparse ndimension __len__ __hash__ __repr__ get_device nelement "
-    "is_same_size __format__ storage_offset"
+    "dim stride is_contiguous is_sparse ndimension __hash__ __repr__ get_device is_same_size __format__ storage_offset"
 ))  # fmt: skip
 def _plain(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
     return func(*args, **kwargs)
@@ -24,9 +23,24 @@ def _plain(channels: Any, func: Any, *args: Any, **kwargs: Any) -> Any:
 @rule(Tensor.shape.__get__, Tensor.size)  # type: ignore[attr-defined]
 def _shape(channels: Any, func: Any, input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """A number of channels remembers which channels it counts."""
-    shape = torch.Size([channels.counted(input, d) for d in range(input.dim())])
+    shape = [channels.counted(input, size) if varies(input, d) else size for d, size in enumerate(input.shape)]
     dim = kwargs.get("dim", args[0] if args else None)
-    return shape if dim is None else shape[dim]
+    return torch.Size(shape) if dim is None else shape[dim]
+
+
+@rule(*named("numel nelement"))
+def _number(channels: Any, func: Any, input: Tensor) -> int:
+    """The number of values, so of channels too."""
+    size = input.numel()
+    return channels.counted(input, size) if any(varies(input, d) for d in range(input.dim())) else size  # type: ignore[no-any-return]
+
+
+@rule(Tensor.__len__)
+def _length(channels: Any, func: Any, input: Tensor) -> int:
+    """Python accepts plain integers only, so a number of channels cannot be followed, and they must stay."""
+    if varies(input, 0):
+        channels.used(unique(input))
+    return len(input.as_subclass(Tensor))
 
 
 @rule(Tensor.dtype.__get__)  # type: ignore[attr-defined]

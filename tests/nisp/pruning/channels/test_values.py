@@ -1,5 +1,6 @@
 """Masks, types and numbers of channels: what a network computes from single values, and from its own shapes."""
 
+import contextlib
 import math
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from nisp.pruning.surgery import anatomy
+from nisp.errors import UserError
+from nisp.pruning.surgery import anatomy, removal_error, remove_channels
 from tests.nisp.pruning.channels.test_channels import Net, producers, pruned_at
 
 EXAMPLE = torch.randn(1, 1, 6, 6)
@@ -53,7 +55,7 @@ ELEMENTWISE = {
     "masked by a method": lambda n, x: x.where(x > 0.1, x.new_tensor(0.1)),
     "truth values combined": lambda n, x: (((x > 0.1) & (x < 0.5)) | ~(x == 0)).to(x.dtype) * x,
     "logical functions": lambda n, x: torch.logical_and(x > 0.1, torch.logical_not(x.isnan())) * x,
-    "compared with another": lambda n, x: torch.where(x > n.conv(x), x, n.conv(x)),
+    "compared with an attribute": lambda n, x: torch.where(x > n.conv(x), x, n.conv(x)),
     "set where negative": assigned,
     "types": by_type,
     "between two": lambda n, x: torch.lerp(x, n.conv(x), 0.3),
@@ -117,6 +119,12 @@ COUNTS = {
     "numbered": lambda n, x: n.conv(x * (1 + torch.arange(x.shape[1]))[:, None, None]),
     "a tensor of the number": lambda n, x: n.conv(x * torch.tensor(x.shape[1])),
     "half the number": lambda n, x: n.conv(x + x.shape[1] // 2),
+    "the number of values": lambda n, x: n.conv(x * (8 / x[0].numel())),
+    "the length": lambda n, x: n.conv(x * len(x[0])),
+    "compared": lambda n, x: n.conv(x if x.shape[1] > 5 else 2 * x),
+    "compared with an attribute": lambda n, x: n.conv(x if x.shape[1] == n.stem.out_channels else 2 * x),
+    "even": lambda n, x: n.conv(x if x.shape[1] % 2 == 0 else 2 * x),
+    "the larger": lambda n, x: n.conv(x if max(x.shape[1], 6) > 6 else 2 * x),
 }
 
 
@@ -133,6 +141,7 @@ def test_channels_go_where_their_number_is_a_size():
     def resized(net, x):
         n, c, h, w = x.shape
         x = x.view(n, 2, c // 2, h, w).reshape(n, int(c / 1), h * w).reshape(x.size())
+        assert x.shape[1] > 1 and x.numel() == len(x) * x[0].numel() and x.shape[1] == x.relu().shape[1]
         return net.conv(x)
 
     structure, _ = pruned_at(Net(resized, 8, conv=conv()), EXAMPLE)
@@ -162,6 +171,31 @@ def test_whole_groups_of_a_group_norm_go():
     [_, group] = structure.groups
     assert group.producers[0].outputs.tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
     assert (pruned.norm.num_groups, pruned.norm.num_channels, pruned.conv.out_channels) == (2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    "body",
+    {
+        "convolution": lambda n, x: n.conv(x),
+        "functional": lambda n, x: F.conv2d(x, 2 * n.conv.weight, groups=2),
+        "transposed": lambda n, x: n.up(x),
+        "gated": lambda n, x: n.narrow(F.glu(x, 1)),
+    }.items(),
+    ids=lambda case: case[0],
+)
+def test_groups_that_would_read_one_anothers_channels_keep_them(body):
+    """Each of the remaining channels has the label of another one, whose place it takes."""
+    net = Net(
+        lambda n, x: n.last(body[1](n, x.roll(1, 1))), 4, conv=conv(groups=2, bias=False), last=conv(4),
+        up=nn.ConvTranspose2d(8, 8, 1, groups=2), narrow=conv(8, 4),
+    )  # fmt: skip
+    structure = anatomy(net.eval(), EXAMPLE)
+    for group in structure.groups:
+        for channel in range(group.channels):
+            kept = {group.name: [channel]}
+            with contextlib.suppress(UserError):
+                pruned = remove_channels(net, structure, kept)
+                assert removal_error(net, pruned, structure, kept, EXAMPLE) < 1e-14
 
 
 def test_a_group_norm_over_channels_in_another_order_keeps_them():
