@@ -24,66 +24,23 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from nisp.errors import UserError
-from nisp.pruning.dispatch import TO_PYTHON, public
+from nisp.pruning.dispatch import public
 from nisp.signals import Signal, grown
-from nisp.writes import is_own, target_of
-
-Adjoint = Callable[..., Sequence[Tensor | None]]
-"""Scores of a function's outputs -> scores of the responses among its arguments, in order."""
-
-Rule = Callable[..., Adjoint | None]
-"""Takes a function's arguments before the function runs; must copy any values that it keeps.
-
-None says that the result does not depend on the responses, or in steps only: of them, only the shape or type is used.
-"""
-
-RULES: dict[Any, Rule] = {}
-COMPOSED: dict[Any, Callable[..., Any]] = {}
-"""Function -> an equivalent built from functions that have rules."""
-
-GAINS: dict[Any, Callable[..., float]] = {}
-"""Function -> estimate, from its arguments, of how much it multiplies scores; 1 for all others (`nisp.signals`)."""
-
-WEIGHED: set[Any] = set()
-"""The convolution and linear functions, whose second argument is a weight."""
-
-CONSTANTS: set[Any] = set()
-"""Functions whose results do not depend on the values of the input: shapes, new tensors."""
-
-COMPARISONS: set[Any] = set()
-"""Functions whose results depend on the values in steps only: masks, indices of maxima."""
-
-REFUSED: dict[Any, str] = {}
-"""Functions that can have no rule -> why; one that stands in no table is refused without a reason."""
-
-NORMS: set[Any] = set()
-"""The batch norms, which run before any rule of theirs: first argument, the tensor that they normalise."""
-
-PRODUCTS: set[Any] = set()
-"""The matrix products, which are layers where one factor is a parameter."""
-
-BRANCHES = TO_PYTHON | {Tensor.__format__}
-"""Functions that hand values to Python, where the network may branch on them."""
-
-
-def rule(*functions: Any) -> Callable[[Rule], Rule]:
-    """Register the decorated rule for each of ``functions``; it takes the same arguments."""
-
-    def register(body: Rule) -> Rule:
-        RULES.update(dict.fromkeys(functions, body))
-        return body
-
-    return register
-
-
-def composed(*functions: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register the decorated function to run in place of each of ``functions``."""
-
-    def register(body: Callable[..., Any]) -> Callable[..., Any]:
-        COMPOSED.update(dict.fromkeys(functions, body))
-        return body
-
-    return register
+from nisp.table import (
+    BRANCHES,
+    COMPARISONS,
+    COMPOSED,
+    CONSTANTS,
+    GAINS,
+    KNOWN,
+    NORMS,
+    PRODUCTS,
+    REFUSED,
+    RULES,
+    WEIGHED,
+    Adjoint,
+)
+from nisp.writes import is_own, outdate_others, puts_back, refuse_outdated, target_of
 
 
 def hollow(like: Tensor, shape: Sequence[int] | None = None) -> Tensor:
@@ -168,7 +125,7 @@ class Response(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        func = public(func, _KNOWN)
+        func = public(func, KNOWN)
         if func in (Tensor.__repr__, Tensor.__format__):
             return func(*mapped(args, lambda tensor: tensor.as_subclass(Tensor)), **kwargs)
         if func in BRANCHES:
@@ -189,16 +146,6 @@ class Response(Tensor):
             return _applied(func, args, kwargs)
 
 
-class _Known:
-    """All functions that a table holds."""
-
-    def __contains__(self, func: Any) -> bool:
-        return any(func in table for table in (RULES, COMPOSED, CONSTANTS, COMPARISONS, BRANCHES, REFUSED))
-
-
-_KNOWN = _Known()
-
-
 def _applied(func: Any, args: Any, kwargs: Any) -> Any:
     """The function's result, with the paths that its rule gives."""
     adjoint = RULES[func](*args, **kwargs)
@@ -206,7 +153,7 @@ def _applied(func: Any, args: Any, kwargs: Any) -> Any:
         return _unmoved(func, args, kwargs)
     gain = GAINS[func](*args, **kwargs) if func in GAINS else 1.0
     sources = responses_in((args, kwargs))
-    if not _put_back(func, args):
+    if not puts_back(func, args):
         for source in sources:
             refuse_outdated(source)
     target = target_of(func, args)
@@ -215,8 +162,9 @@ def _applied(func: Any, args: Any, kwargs: Any) -> Any:
     read, run = sources[0].signal, sources[0].run
     values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
     for source, version in zip(sources, versions, strict=True):
-        if target is None and _version(source) != version:  # by an argument such as ``inplace``
-            _outdate_shared(func, source, len(sources))
+        written = target is None and _version(source) != version  # by an argument such as ``inplace``
+        if written and not (len(sources) == 1 and _is_identity(func)):
+            outdate_others(func, source)
     made = _carried(args[0] if values is None else values, adjoint, gain, sources)
     if func in WEIGHED:
         run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
@@ -333,42 +281,8 @@ def _note_write(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> 
     name = getattr(func, "__name__", "")
     if kwargs.get("out") is not None:
         raise UserError(f"NISP has no rule for {name} with out=")
-    if isinstance(target, Response):
-        _outdate_shared(func, target, sources)
-
-
-def _outdate_shared(func: Any, target: Response, sources: int) -> None:
-    """Of the responses that share the memory that is written into, none may be read, unless all scores stay right."""
-    if sources == 1 and _is_identity(func):
-        return
-    for reference in target.sharing:
-        other = reference()
-        if other is not None and other is not target:
-            other.outdated = (func.__name__, target)
-
-
-def refuse_outdated(response: Response) -> None:
-    """UserError if memory of ``response`` was written into by way of another one: paths do not share memory."""
-    if response.outdated is not None:
-        name, _ = response.outdated
-        raise UserError(f"NISP has no rule for {name} on part of a response that is still in use")
-
-
-def _put_back(func: Any, args: Any) -> bool:
-    """Whether a part that was written into is assigned to its own place, as the last step of ``x[index] += y`` does.
-
-    Then ``x`` has the part's path, and may be read again.
-    """
-    if func is not Tensor.__setitem__ or not isinstance(args[2], Response) or args[0].outdated is None:
-        return False
-    target, index, value = args
-    if target.outdated[1] is not value or value.outdated is not None:
-        return False
-    part = target.as_subclass(Tensor)[index]
-    if (part.data_ptr(), part.shape, part.stride()) != (value.data_ptr(), value.shape, value.stride()):
-        return False
-    target.outdated = None
-    return True
+    if isinstance(target, Response) and not (sources == 1 and _is_identity(func)):
+        outdate_others(func, target)
 
 
 def _version(tensor: Tensor) -> int:

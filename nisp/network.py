@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import nisp.rules  # noqa: F401  the table of rules
-from nisp.absolute import Pass, Response, Unmeasured, refuse_outdated
+from nisp.absolute import Pass, Response, Unmeasured
 from nisp.errors import UserError, first_line
 from nisp.pruning.channels.constants import Constants
 from nisp.pruning.channels.names import Names
@@ -20,6 +20,7 @@ from nisp.pruning.outputs import tensors_in
 from nisp.pruning.undisturbed import undisturbed
 from nisp.pruning.wrappers import unwrapped
 from nisp.signals import Signal
+from nisp.writes import refuse_outdated
 
 
 @dataclass(frozen=True)

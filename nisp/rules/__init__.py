@@ -1,4 +1,4 @@
-"""The table of rules, by kind. Importing this package fills `nisp.absolute.RULES`."""
+"""The table of rules, by kind. Importing this package fills `nisp.table.RULES`."""
 
 from nisp.rules import (
     activations,

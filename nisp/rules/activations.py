@@ -10,9 +10,9 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, composed, rule
 from nisp.rules.generic import lipschitz
 from nisp.rules.names import in_place, spelled
+from nisp.table import Adjoint, composed, rule
 
 SILU, GELU, MISH, HARDSWISH, SELU = 1.0999, 1.1290, 1.0885, 1.5, 1.7581
 SIGMOID, HARDSIGMOID = 1 / 4, 1 / 6

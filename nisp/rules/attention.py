@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import composed
 from nisp.errors import UserError
+from nisp.table import composed
 
 
 @composed(F.scaled_dot_product_attention)

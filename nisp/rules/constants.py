@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import COMPARISONS, CONSTANTS, REFUSED
 from nisp.rules.names import in_place, spelled
+from nisp.table import COMPARISONS, CONSTANTS, REFUSED
 
 CONSTANTS.update(
     spelled(

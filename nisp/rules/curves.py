@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import composed, rule
 from nisp.rules.generic import pointwise
 from nisp.rules.names import in_place, spelled
+from nisp.table import composed, rule
 
 CURVES = (
     "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square", "pow", "float_power",

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, composed, rule
 from nisp.rules.generic import as_is, lipschitz
+from nisp.table import Adjoint, composed, rule
 
 aten = torch.ops.aten
 MODES, PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")

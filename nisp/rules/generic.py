@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, Rule, hollow, mapped, measured, responses_in
+from nisp.absolute import Response, hollow, mapped, measured, responses_in
+from nisp.table import Adjoint, Rule
 
 
 class _Slot:

@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import GAINS, NORMS, Adjoint, measured, rule
+from nisp.absolute import measured
 from nisp.errors import UserError
 from nisp.rules.generic import lipschitz
 from nisp.rules.names import spelled
+from nisp.table import GAINS, NORMS, Adjoint, rule
 
 
 @rule(F.batch_norm)

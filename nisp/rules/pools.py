@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Rule, rule
 from nisp.rules.generic import as_is, of_each
 from nisp.rules.names import in_place, spelled
 from nisp.rules.weights import _each, scattered
+from nisp.table import Adjoint, Rule, rule
 
 
 def _max_pool(dimensions: int) -> Rule:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nisp.absolute import GAINS, PRODUCTS, Adjoint, Response, composed, rule
+from nisp.absolute import Response
 from nisp.errors import UserError
 from nisp.rules.constants import STEPS
 from nisp.rules.generic import bilinear, pointwise
 from nisp.rules.names import spelled
+from nisp.table import GAINS, PRODUCTS, Adjoint, composed, rule
 
 MULTILINEAR = (
     "matmul", "bmm", "mm", "mv", "dot", "vdot", "vecdot", "inner", "outer", "ger", "kron", "tensordot", "einsum",

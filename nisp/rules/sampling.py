@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, composed, measured, rule
+from nisp.absolute import Response, measured
 from nisp.errors import UserError
 from nisp.rules.generic import as_is
 from nisp.rules.names import spelled
+from nisp.table import Adjoint, composed, rule
 
 
 @rule(F.interpolate)

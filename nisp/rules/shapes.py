@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, Response, composed, measured, rule
+from nisp.absolute import Response, measured
 from nisp.errors import UserError
 from nisp.rules.constants import STEPS
 from nisp.rules.generic import as_is, lipschitz, writing
 from nisp.rules.names import in_place, spelled
+from nisp.table import Adjoint, composed, rule
 
 MOVES = (
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag",

@@ -5,8 +5,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import Adjoint, composed, measured, rule
+from nisp.absolute import measured
 from nisp.rules.names import spelled
+from nisp.table import Adjoint, composed, rule
 
 
 @rule(*spelled("softmax"))

@@ -14,22 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nisp.absolute import (
-    GAINS,
-    PRODUCTS,
-    WEIGHED,
-    Adjoint,
-    Response,
-    Rule,
-    composed,
-    hollow,
-    measured,
-    responses_in,
-    rule,
-)
+from nisp.absolute import Response, hollow, measured, responses_in
 from nisp.errors import UserError
 from nisp.rules.generic import bilinear
 from nisp.rules.names import spelled
+from nisp.table import GAINS, PRODUCTS, WEIGHED, Adjoint, Rule, composed, rule
 
 
 def weighted(score: Tensor, weight: Tensor, multiply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:

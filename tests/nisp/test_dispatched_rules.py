@@ -4,9 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nisp.absolute import COMPOSED, RULES, Response
+from nisp.absolute import Response
 from nisp.pruning.dispatch import Dispatched
 from nisp.rules import dispatched
+from nisp.table import COMPOSED, RULES
 from tests.nisp.absolute_jacobian import pulled_back
 from tests.nisp.cases_measured import numbers
 

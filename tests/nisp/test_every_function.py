@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import nisp.rules  # noqa: F401  fills the tables
-from nisp.absolute import BRANCHES, COMPARISONS, COMPOSED, CONSTANTS, REFUSED, RULES
+from nisp.table import BRANCHES, COMPARISONS, COMPOSED, CONSTANTS, REFUSED, RULES
 
 MET = {
     F: """

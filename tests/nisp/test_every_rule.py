@@ -9,7 +9,8 @@ from torch import nn
 from torch.overrides import resolve_name
 
 import nisp
-from nisp.absolute import COMPOSED, GAINS, RULES, Response
+from nisp.absolute import Response
+from nisp.table import COMPOSED, GAINS, RULES
 from tests.nisp.absolute_jacobian import assert_scores, jacobians, pulled_back, slopes
 from tests.nisp.cases_composed import COMPOSITIONS
 from tests.nisp.cases_curves import (

@@ -9,8 +9,9 @@ from torch import nn
 
 import nisp
 import nisp.rules  # fills the table of gains
-from nisp.absolute import GAINS, Pass, Response, hollow
+from nisp.absolute import Pass, Response, hollow
 from nisp.signals import Signal, grown, undivided
+from nisp.table import GAINS
 
 
 def signal(growth=0.0, level=0):
