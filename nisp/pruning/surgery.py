@@ -60,11 +60,10 @@ def anatomy(model: nn.Module, example: Inputs) -> Anatomy:
             called(model, copied_inputs(example))
         except Exception as error:
             raise UserError(f"{type(model).__name__} does not run on the example: {first_line(error)}") from error
-    with undisturbed(model):
-        try:
-            channels = follow(model, example)
-        except Unfit as error:
-            raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from error
+    try:
+        channels = follow(model, example)
+    except Unfit as error:
+        raise UserError(f"{type(model).__name__} cannot be pruned: {error}") from error
     places = _places(channels)
     alike: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for label, cuts in places.items():

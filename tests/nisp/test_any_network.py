@@ -67,6 +67,31 @@ def test_an_activation_that_was_kept_before_does_not_stop_surgery():
     assert pruned(X).shape == (1, 3)
 
 
+class Caches(Plain):
+    """Computes a bias of its parameters once, in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.biases, self.scale, self.cache = nn.Parameter(torch.randn(8)), nn.Parameter(torch.randn(6)), {}
+
+    def bias(self):
+        if self.training:
+            return self.biases[torch.arange(8)]
+        if "bias" not in self.cache:
+            self.cache["bias"] = self.biases[torch.arange(8)]
+        return self.cache["bias"]
+
+    def features(self, x):
+        y = torch.relu(self.a(x) + self.bias()[:, None, None])
+        return torch.relu(self.b(y) * (2 * self.scale)[:, None, None]).mean((2, 3))
+
+
+def test_what_a_pass_caches_is_not_there_in_the_next():
+    net = seeded(Caches)
+    parts, _, _ = halved(net)
+    assert [group.name for group in parts.groups] == ["b"] and net.cache == {}
+
+
 def test_hooks_that_collect_activations_get_plain_tensors_with_real_values():
     net = seeded(Plain)
     seen = []

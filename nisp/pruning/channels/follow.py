@@ -9,6 +9,7 @@ from torch import nn
 from nisp.pruning.channels.choices import Site
 from nisp.pruning.channels.passes import FIXED, ChannelPass, Unfit
 from nisp.pruning.inputs import Inputs
+from nisp.pruning.undisturbed import undisturbed
 
 SHARES = (0.5, 0.3)
 """Shares of the removable channels that the trials remove; all trials must pass, and one that removes all others."""
@@ -21,7 +22,7 @@ def follow(model: nn.Module, example: Inputs) -> ChannelPass:
     """The first pass, in which all channels are fixed that a trial could not remove.
 
     Where a line of the network's code can be meant in several ways (`nisp.pruning.channels.choices`), the ways are
-    taken with which most channels can go. ``model`` must be in eval mode; ``example`` is one input. Unfit if the
+    taken with which most channels can go. ``model`` is left as it was; ``example`` is one input. Unfit if the
     network cannot be followed, or if a trial fails and no more channels can be fixed.
     """
     best = _tried(model, example, {})
@@ -47,7 +48,8 @@ def _tried(model: nn.Module, example: Inputs, picks: dict[Site, int]) -> Channel
     """The first pass with these ways, after trial removals."""
     first = ChannelPass(model)
     first.choices.picks = picks
-    first.run(model, example)
+    with undisturbed(model):  # each pass by itself, so that none finds what another one left in a cache
+        first.run(model, example)
     rng = np.random.default_rng(0)
     shares = list(SHARES)
     gone = ~first.movable
@@ -58,7 +60,8 @@ def _tried(model: nn.Module, example: Inputs, picks: dict[Site, int]) -> Channel
             break
         trial = ChannelPass(model, first, left[first.labels])
         try:
-            trial.run(model, example)
+            with undisturbed(model):
+                trial.run(model, example)
         except Unfit:
             if not trial.stuck:
                 raise
