@@ -4,13 +4,16 @@ A layer's response is its output, behind the batch norm that directly reads it, 
 channel.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
+from nisp.pruning.inputs import Inputs, called
 from nisp.pruning.layer_weights import count_outputs
+from nisp.pruning.memory import in_batches
 
 BATCH = 32
 """Images in memory at once; small, because of images of 224 pixels."""
@@ -57,7 +60,8 @@ def sites(problem: Problem) -> dict[str, str]:
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             handles.append(module.register_forward_pre_hook(read(name)))
-    _run(model, [problem.images[:1]], handles)
+    with _hooked(model, handles):
+        model(problem.images[:1])
     return found
 
 
@@ -81,25 +85,35 @@ def mean_over_images(
     places = sites(problem)
     sizes = {name: count_outputs(model, name) for name in producers(problem)}
     sums = {name: torch.zeros(size, dtype=torch.float64) for name, size in sizes.items()}
+    of_batch: dict[str, list[Tensor]] = {}
 
     def add(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
             values = output.movedim(channel_axis(model.get_submodule(name)), 1)
-            sums[name] += reduce(torch.relu(values)).double().cpu()
+            of_batch.setdefault(name, []).append(reduce(torch.relu(values)).double().cpu())
 
         return note
 
     handles = [model.get_submodule(site).register_forward_hook(add(name)) for name, site in places.items()]
-    _run(model, chosen.split(batch), handles)
+
+    def run(images: Inputs) -> None:
+        of_batch.clear()
+        called(model, images)
+
+    with _hooked(model, handles):
+        for _ in in_batches(run, chosen, batch):
+            for name, parts in of_batch.items():
+                for part in parts:
+                    sums[name] += part
     return {name: total / len(chosen) for name, total in sums.items()}
 
 
-def _run(model: nn.Module, batches: Iterable[Tensor], handles: list[torch.utils.hooks.RemovableHandle]) -> None:
-    """Send images through the network in eval mode, then remove the hooks."""
+@contextlib.contextmanager
+def _hooked(model: nn.Module, handles: list[torch.utils.hooks.RemovableHandle]) -> Iterator[None]:
+    """Eval mode; on exit, the hooks are removed."""
     try:
         with evaluating(model):
-            for images in batches:
-                model(images)
+            yield
     finally:
         for handle in handles:
             handle.remove()

@@ -16,6 +16,7 @@ from torch.func import functional_call
 from baselines._responses import BATCH, producers
 from nisp.pruning.contract import Problem, Scores, evaluating
 from nisp.pruning.layer_weights import by_output
+from nisp.pruning.memory import in_batches
 
 
 def score(problem: Problem, images: int = 256) -> Scores:
@@ -48,7 +49,7 @@ def drawn_labels(problem: Problem, images: Tensor) -> Tensor:
     So the definition of the Fisher matrix requires.
     """
     with evaluating(problem.model):
-        logits = torch.cat([problem.model(some) for some in images.split(BATCH)])
+        logits = torch.cat(list(in_batches(problem.model, images, BATCH)))
     chances = logits.double().softmax(1).cpu().movedim(1, -1)
     return torch.multinomial(chances.flatten(0, -2), 1, generator=problem.generator()).reshape(chances.shape[:-1])
 

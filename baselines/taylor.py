@@ -17,15 +17,17 @@ from torch import Tensor
 from baselines._responses import BATCH, sites
 from nisp.pruning.contract import Problem, Scores, channel_axis, evaluating
 from nisp.pruning.layer_weights import count_outputs
+from nisp.pruning.memory import in_batches
 
 
 def score(problem: Problem) -> Scores:
     """Mean over images of the squared derivative of the loss with respect to a gate on all responses of a channel."""
     squares = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     places = sites(problem)
+    data = problem.images, problem.labels
     with evaluating(problem.model):
-        for images, labels in zip(problem.images.split(BATCH), problem.labels.split(BATCH), strict=True):
-            for name, gradient in _gradients(problem, places, images, labels).items():
+        for gradients in in_batches(lambda some: _gradients(problem, places, *some), data, BATCH):
+            for name, gradient in gradients.items():
                 squares[name] += gradient.double().square().sum(0).cpu()
     return {name: total / len(problem.images) for name, total in squares.items()}
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.contract import channel_axis
-from nisp.pruning.inputs import Inputs, batches, called, checked_inputs
+from nisp.pruning.inputs import Inputs, called, checked_inputs
+from nisp.pruning.memory import in_batches
 from nisp.pruning.wrappers import unwrapped
 
 BATCH = 256
@@ -20,7 +21,8 @@ def final_responses(model: nn.Module, images: Inputs, classifier: str | Sequence
     """Inputs of the layer called ``classifier``, averaged over positions if there are any, shape (n, features).
 
     The features of several layers follow one another. Those of a layer that runs several times, such as a head that is
-    shared by several resolutions, are averaged over its calls. The model runs in its current mode.
+    shared by several resolutions, are averaged over its calls. The model runs in its current mode. A batch that does
+    not fit in memory is halved.
 
     UserError if there is no such layer, or if it does not run.
     """
@@ -39,16 +41,17 @@ def final_responses(model: nn.Module, images: Inputs, classifier: str | Sequence
     for name in names:
         if name not in layers:
             raise UserError(f"'{name}' is not a layer of {type(model).__name__}")
-    parts = []
+
+    def responses(some: Inputs) -> Tensor:
+        read.update((name, []) for name in names)
+        called(model, some)
+        return torch.cat([_mean_of_calls(model, name, read[name]) for name in names], 1)
+
     with contextlib.ExitStack() as stack:
         for name in names:
             hook = keep(name, channel_axis(layers[name]))
             stack.enter_context(layers[name].register_forward_pre_hook(hook, with_kwargs=True))
-        for some in batches(checked_inputs(images, "the calibration images"), batch):
-            read = {name: [] for name in names}
-            called(model, some)
-            parts.append(torch.cat([_mean_of_calls(model, name, read[name]) for name in names], 1))
-    return torch.cat(parts)
+        return torch.cat(list(in_batches(responses, checked_inputs(images, "the calibration images"), batch)))
 
 
 def _mean_of_calls(model: nn.Module, name: str, calls: list[Tensor]) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from bench.data import Dataset, FileSplit, Split
 from bench.data._jpeg import JpegImages
 from nisp.errors import UserError
+from nisp.pruning.memory import is_out_of_memory
 from nisp.whole_files import replacing
 
 Meta = dict[str, str]
@@ -58,13 +59,17 @@ def save_weights(path: Path, model: nn.Module, digest: str) -> None:
 
 
 def load_weights(path: Path, model: nn.Module, digest: str) -> bool:
-    """Load weights saved under the same digest into ``model``; False if there are none, or they are broken."""
+    """Load weights saved under the same digest into ``model``; False if there are none that fit, or they are broken."""
     try:
         tensors, meta = _read(path)
         if meta.get("digest") != digest:
             return False
         model.load_state_dict(tensors)
-    except (FileNotFoundError, _Broken, RuntimeError):
+    except (FileNotFoundError, _Broken):
+        return False
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         return False
     return True
 

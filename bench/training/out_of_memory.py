@@ -1,22 +1,43 @@
-"""Computes a batch in parts if it does not fit in a GPU's memory."""
+"""Computes a batch in parts if it does not fit in memory."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
 from torch import Tensor
+
+from nisp.pruning.memory import give_back, is_out_of_memory
 
 
 def in_halves(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """``function`` of a batch, rows in order; of its halves, concatenated, if the whole does not fit in memory."""
     try:
         return function(images)
-    except torch.OutOfMemoryError:
-        if len(images) == 1:
+    except Exception as error:
+        if len(images) == 1 or not is_out_of_memory(error):
             raise
+    give_back()
     tell_of_parts("evaluated")
     return torch.cat([in_halves(function, half) for half in images.tensor_split(2)])
+
+
+class Kept:
+    """Copies of some tensors, for an attempt that may fail half-way; made in as few operations as possible."""
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        self.tensors = list(tensors)
+        self.copies = [tensor.clone() for tensor in self.tensors]
+
+    def keep(self) -> None:
+        """Copy the values that the tensors have now."""
+        if self.tensors:
+            torch._foreach_copy_(self.copies, self.tensors)
+
+    def restore(self) -> None:
+        """Give the tensors the values that were kept."""
+        if self.tensors:
+            torch._foreach_copy_(self.tensors, self.copies)
 
 
 @cache

@@ -1,6 +1,6 @@
 """A network's inputs: a tensor, a tuple of positional arguments, or a dictionary of keyword arguments."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -54,12 +54,6 @@ def part(inputs: Inputs, start: int, stop: int) -> Inputs:
     """Images from ``start`` up to ``stop``."""
     size = count(inputs)
     return each_tensor(inputs, lambda t: t[start:stop] if t.dim() and len(t) == size else t)  # type: ignore[no-any-return]
-
-
-def batches(inputs: Inputs, size: int) -> Iterator[Inputs]:
-    """All images, at most ``size`` at a time."""
-    for start in range(0, count(inputs), size):
-        yield part(inputs, start, start + size)
 
 
 def copied_inputs(inputs: Inputs) -> Inputs:

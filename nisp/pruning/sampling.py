@@ -1,8 +1,9 @@
 """A layer's inputs and outputs at sampled output positions, as rows of a linear system."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from nisp.errors import UserError
 from nisp.pruning.layer_weights import TRANSPOSED
+from nisp.pruning.memory import in_batches
 
 POSITIONS_PER_IMAGE = 5
 """Output positions sampled per map and image."""
@@ -38,20 +40,38 @@ def sampled_rows(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed
     size = max(1, BATCH_PIXELS // images.shape[2:].numel())
     batches = images.split(size)
     seeds = torch.randint(2**62, (len(batches),), generator=torch.Generator().manual_seed(seed)).tolist()
-    parts = [_sampled(model, layers, batch, own) for batch, own in zip(batches, seeds, strict=True)]
+    parts = [part for batch, own in zip(batches, seeds, strict=True) for part in _of_batch(model, layers, batch, own)]
     return {
         name: Rows(torch.cat([part[name].inputs for part in parts]), torch.cat([part[name].outputs for part in parts]))
         for name in parts[0]
     }
 
 
-def _sampled(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: int) -> dict[str, Rows]:
-    """The rows of one batch."""
+def _of_batch(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: int) -> Iterator[dict[str, Rows]]:
+    """The rows of one batch, in parts if it does not fit in memory; the positions do not depend on the parts."""
+    numbered = images, torch.arange(len(images))
+    return in_batches(
+        lambda some: _sampled(model, layers, some[0], partial(_positions, seed, len(images), some[1])),  # type: ignore[index]
+        numbered,
+        len(images),
+    )
+
+
+def _positions(seed: int, count: int, mine: Tensor, places: int) -> Tensor:
+    """Output positions sampled in images ``mine`` of a batch of ``count``, out of ``places``: shape (n, sampled)."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(count, places, generator=generator).argsort(1)[mine, : min(POSITIONS_PER_IMAGE, places)]
+
+
+def _sampled(
+    model: nn.Module, layers: tuple[str, ...], images: Tensor, positions: Callable[[int], Tensor]
+) -> dict[str, Rows]:
+    """The rows of some images; ``positions`` draws output positions of each, given how many there are."""
     rows: dict[str, Rows] = {}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            rows[name] = _rows(name, module, inputs[0], output, seed)
+            rows[name] = _rows(name, module, inputs[0], output, positions)
             if len(rows) == len(layers):
                 raise _Enough
 
@@ -71,15 +91,13 @@ class _Enough(Exception):
     """Ends a forward pass that has reached the last layer that is sampled."""
 
 
-def _rows(name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, seed: int) -> Rows:
+def _rows(name: str, layer: nn.Module, inputs: Tensor, outputs: Tensor, sampled: Callable[[int], Tensor]) -> Rows:
     if isinstance(layer, nn.Linear):
         return Rows(inputs.flatten(0, -2)[:, :, None], outputs.flatten(0, -2))
     if not isinstance(layer, nn.modules.conv._ConvNd) or layer.groups > 1:
         raise UserError(f"layer {name} is not a plain convolution or linear layer, so it cannot be reconstructed")
-    count = min(POSITIONS_PER_IMAGE, outputs.shape[2:].numel())
-    generator = torch.Generator().manual_seed(seed)
-    sampled = torch.rand(len(outputs), outputs.shape[2:].numel(), generator=generator).argsort(1)[:, :count]
-    positions = torch.unravel_index(sampled.to(inputs.device), outputs.shape[2:])  # per dimension: (n, count)
+    flat = sampled(outputs.shape[2:].numel()).to(inputs.device)
+    positions = torch.unravel_index(flat, outputs.shape[2:])  # per dimension: (n, count)
     image = torch.arange(len(inputs), device=inputs.device)[:, None]
     if isinstance(layer, TRANSPOSED):
         taps, read = _taps_transposed(layer, positions, inputs.shape[2:])
