@@ -26,7 +26,7 @@ def recipe(suite: Suite, model: ModelSpec) -> Recipe:
 
 def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:
     """A network with the random weights of ``seed``."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([]):
         torch.manual_seed(stream(seed, "initialisation"))
         return plugins.load(plugins.MODELS, model.name).build(
             model.depth, dataset.in_channels, dataset.image_size, dataset.classes

@@ -28,7 +28,7 @@ def origin(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
         "cpu_count": os.cpu_count(),
-        "device": _gpu() if device == "cuda" else device,
+        **(_gpu() if device == "cuda" else {"device": device}),
     }
 
 
@@ -62,7 +62,9 @@ def _cpu() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _gpu() -> str:
-    import torch
+def _gpu() -> dict[str, Any]:
+    """The GPU's name, as the device, and how it computes."""
+    from bench.training.arithmetic import settings
 
-    return torch.cuda.get_device_name()
+    found = settings()
+    return {"device": found.pop("gpu")} | found

@@ -42,18 +42,23 @@ def save(
         file.write(saved.getbuffer())
 
 
-def resume(path: Path | None, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Curve:
-    """Load a checkpoint into the three objects and return its curve; empty if there is no valid checkpoint.
+def read(path: Path | None) -> bytes:
+    """What torch saved in a checkpoint; nothing if there is no valid one.
 
     A damaged checkpoint costs the epochs that it held, never the run.
     """
     if path is None or not path.exists():
-        return []
+        return b""
     content = path.read_bytes()
     digest, saved = content[:32], content[32:]
-    if hashlib.sha256(saved).digest() != digest:
+    return saved if hashlib.sha256(saved).digest() == digest else b""
+
+
+def resume(saved: bytes, model: nn.Module, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> Curve:
+    """Load what `read` returned into the three objects, on any device, and return the curve; empty if it is nothing."""
+    if not saved:
         return []
-    state: dict[str, Any] = torch.load(io.BytesIO(saved), weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     generator.set_state(state["generator"])

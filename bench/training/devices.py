@@ -2,42 +2,52 @@
 
 import fcntl
 import os
-import sys
+import re
 import tempfile
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nisp.errors import UserError
+from nisp.errors import UserError, first_line
 
 if TYPE_CHECKING:  # planning a suite counts GPUs without torch
     import torch
+
+SLOTS = 64
+"""Most jobs that share a GPU in an orderly way."""
 
 _cpu = False
 _claims: list[int] = []  # open lock files; the system releases them when the process ends, however it ends
 
 
 def visible_gpus() -> list[str]:
-    """Names of the NVIDIA devices that this process may use: those of CUDA_VISIBLE_DEVICES, else all."""
+    """The NVIDIA devices that this process may use, as CUDA_VISIBLE_DEVICES names them: UUIDs, or numbers from 0.
+
+    Without that variable, as many numbers as there are device files: CUDA numbers what is there, whatever the files are
+    called (a container with the devices 2 and 3 has GPUs 0 and 1). As for CUDA, the list ends at -1.
+    """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [name for name in named.split(",") if name.strip() not in ("", "-1")]
-    return sorted((file.name.removeprefix("nvidia") for file in Path("/dev").glob("nvidia[0-9]*")), key=int)
+    if named is None:
+        return [str(index) for index in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+    names = (name.strip() for name in named.split(","))
+    return list(takewhile(lambda name: name not in ("", "-1"), names))
 
 
 def use(wanted: str, gpus: int) -> int:
     """Run this job on the number of GPUs it was given, or on the CPU.
 
-    wanted  cuda  a GPU; UserError if there is none
-            auto  a GPU if there is one, else the CPU, with a note if the job was given a GPU
-            cpu   the CPU
+    wanted  cuda  a GPU
+            auto  a GPU if the job was given one, else the CPU
+            cpu   the CPU; CUDA is not touched
     gpus    how many the scheduler gave the job. If more are visible, as on a machine without a scheduler, the job
             claims this many that no other job has claimed.
 
-    Returns how many GPUs the job computes on.
+    Returns how many GPUs the job computes on. UserError, with torch's reason, if torch cannot use them.
     """
     global _cpu
     import torch
+
+    from bench.training.arithmetic import compute_repeatably
 
     _cpu = wanted == "cpu" or (wanted == "auto" and gpus == 0)
     if _cpu:
@@ -45,15 +55,22 @@ def use(wanted: str, gpus: int) -> int:
     visible = visible_gpus()
     if 0 < gpus < len(visible):
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_claimed(visible, gpus))
+    compute_repeatably()
     if not torch.cuda.is_available():
-        if wanted == "cuda":
-            raise UserError(
-                "the config has device: cuda, but torch sees no GPU here: set device: auto or cpu, or ask for a GPU"
-            )
-        print("this job was given a GPU, but torch sees none: it runs on the CPU", file=sys.stderr)
-        _cpu = True
-        return 0
+        given = "the config has device: cuda" if wanted == "cuda" else "this job was given a GPU"
+        raise UserError(f"{given}, but torch cannot use one ({_reason()}): set device: cpu, or repair that")
     return max(1, gpus)
+
+
+def _reason() -> str:
+    """Why torch has no GPU, in its own words."""
+    import torch
+
+    try:
+        torch.cuda.init()
+    except Exception as error:
+        return first_line(error)
+    return "it sees none"
 
 
 def device() -> "torch.device":
@@ -66,14 +83,22 @@ def device() -> "torch.device":
 
 
 def _claimed(visible: list[str], count: int) -> list[str]:
-    """``count`` devices: first those that no other job has claimed; the others are shared, as the user asked."""
-    free = list(islice(filter(_claim, visible), count))
-    return (free + [name for name in visible if name not in free])[:count]
+    """``count`` devices: those with the fewest jobs, where every job holds one slot of each of its devices."""
+    taken: list[str] = []
+    for slot in range(SLOTS):
+        taken += islice((name for name in visible if name not in taken and _claim(name, slot)), count - len(taken))
+        if len(taken) == count:
+            return taken
+    return (taken + [name for name in visible if name not in taken])[:count]
 
 
-def _claim(name: str) -> bool:
-    path = Path(tempfile.gettempdir(), f"nisp-bench-gpu-{name}.lock")
-    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+def _claim(name: str, slot: int) -> bool:
+    """Whether this job now holds a slot of a device; False if another one does."""
+    path = Path(tempfile.gettempdir(), f"nisp-bench-gpu-{re.sub(r'[^0-9A-Za-z-]', '_', name)}.{slot}.lock")
+    try:
+        file = _opened(path)
+    except OSError:  # another user's, and not for us
+        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -82,3 +107,11 @@ def _claim(name: str) -> bool:
     os.set_inheritable(file, True)  # by torchrun, which this process may become
     _claims.append(file)
     return True
+
+
+def _opened(path: Path) -> int:
+    """The lock file, made if it is missing. Systems that protect /tmp let only its owner open it in order to create."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -26,7 +27,13 @@ from bench.training.devices import device, use
 from nisp.errors import UserError
 
 PATIENCE = timedelta(days=7)
-"""How long the others wait while the leader scores, prunes and measures."""
+"""How long the others wait, by gloo, while the leader scores, prunes and measures."""
+PATIENCE_IN_TRAINING = timedelta(minutes=10)
+"""How long GPUs wait for one another, by NCCL, while all train; one that waits longer waits for a process that died."""
+
+_gpus: "dist.ProcessGroup | None" = None
+_held: list[Any] = []
+"""The data set that was sent last: in the leader as it was given, in the others on their device."""
 
 
 def size() -> int:
@@ -74,7 +81,9 @@ def leading(processes: int, nodes: int = 1) -> Iterator[None]:
     if on_gpu:
         torch.cuda.set_device(device())
     torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ["LOCAL_WORLD_SIZE"])))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    global _gpus
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    _gpus = dist.new_group(backend="nccl", timeout=PATIENCE_IN_TRAINING) if on_gpu else None  # type: ignore[assignment]
     if not leads():
         _follow()
         dist.destroy_process_group()
@@ -111,17 +120,50 @@ def _torchrun(processes: int, nodes: int) -> tuple[str, list[str]]:
 def together(function: Callable[..., Any], *arguments: Any, **here: Any) -> Any:
     """Call ``function`` in every process, with copies of the leader's arguments, and return what it returns here.
 
-    A network or data set among the arguments is put on each process's device; keyword arguments stay ``here``.
+    A network or data set among the arguments is put on each process's device, where a data set stays for the calls to
+    come; keyword arguments stay ``here``.
     """
     if size() > 1:
-        on_cpu = [a.to(torch.device("cpu")) if hasattr(a, "to") else a for a in map(_apart, arguments)]
-        dist.broadcast_object_list([(function, on_cpu)])
+        dist.broadcast_object_list([(function, [_parcel(argument) for argument in arguments])])
     return function(*arguments, **here)
 
 
-def _apart(argument: Any) -> Any:
-    """Moving a network changes it in place, so a copy is sent."""
-    return copy.deepcopy(argument) if isinstance(argument, nn.Module) else argument
+@dataclass(frozen=True)
+class _Held:
+    """Stands for the data set that was sent last."""
+
+
+def _parcel(argument: Any) -> Any:
+    """What is sent for an argument. Moving a network changes it in place, so a copy is sent."""
+    cpu = torch.device("cpu")
+    if isinstance(argument, nn.Module):
+        return copy.deepcopy(argument).to(cpu)
+    if not hasattr(argument, "to"):
+        return argument
+    if _held and _held[0] is argument:
+        return _Held()
+    _held[:] = [argument]
+    return argument.to(cpu)
+
+
+def _unpacked(argument: Any) -> Any:
+    """The argument that was sent, on this process's device."""
+    if isinstance(argument, _Held):
+        return _held[0]
+    if not hasattr(argument, "to"):
+        return argument
+    here = argument.to(device())
+    if not isinstance(argument, nn.Module):
+        _held[:] = [here]
+    return here
+
+
+def from_leader(read: Callable[[], bytes]) -> bytes:
+    """What ``read`` returns in the leader, in every process."""
+    content = [read() if leads() else b""]
+    if size() > 1:
+        dist.broadcast_object_list(content)
+    return content[0]
 
 
 def _follow() -> None:
@@ -131,7 +173,7 @@ def _follow() -> None:
         if call[0] is None:
             return
         function, arguments = call[0]
-        function(*(a.to(device()) if hasattr(a, "to") else a for a in arguments))
+        function(*map(_unpacked, arguments))
 
 
 def shared(count: int) -> bool:
@@ -154,13 +196,13 @@ def weight(mine: int, count: int) -> float:
 
 def parallel(model: nn.Module) -> nn.Module:
     """The network with gradients averaged over all processes; unchanged if there is only one."""
-    return DistributedDataParallel(model) if size() > 1 else model
+    return DistributedDataParallel(model, process_group=_gpus) if size() > 1 else model
 
 
 def summed(tensor: Tensor) -> Tensor:
     """The sum of a tensor over all processes, in place."""
     if size() > 1:
-        dist.all_reduce(tensor)
+        dist.all_reduce(tensor, group=_gpus)
     return tensor
 
 
@@ -206,8 +248,7 @@ def _batch_norm(
     if not training:
         return ordinary(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if input.is_cuda:
-        group = dist.distributed_c10d._get_default_group()
-        return SyncBatchNorm.apply(input, weight, bias, running_mean, running_var, eps, momentum, group, size())  # type: ignore[no-untyped-call]
+        return SyncBatchNorm.apply(input, weight, bias, running_mean, running_var, eps, momentum, _gpus, size())  # type: ignore[no-untyped-call]
     x = input.float()
     over = [axis for axis in range(x.dim()) if axis != 1]
     shape = [1, -1] + [1] * (x.dim() - 2)

@@ -1,8 +1,9 @@
 """Training and fine-tuning: one loop, deterministic given its seed, that continues where it was killed."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,15 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bench.data import Dataset, FileSplit
+from bench.data import Dataset, FileSplit, Split
 from bench.training import checkpoints, distributed
-from bench.training.augmentation import augmented
+from bench.training.arithmetic import RepeatablePools, computing_as
+from bench.training.augmentation import applied, augmented, check_augmentations, drawn
 from bench.training.evaluation import accuracy, logits
-from bench.training.out_of_memory import tell_of_parts
+from bench.training.out_of_memory import Kept, tell_of_parts
 from bench.training.prefetching import ahead
 from bench.training.schedules import SCHEDULES
 from bench.training.streams import stream
 from nisp.errors import UserError
+from nisp.pruning.memory import give_back, is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,20 @@ def train(
     return distributed.together(_train, model, dataset, recipe, seed, checkpoint, report=report)
 
 
-@torch.random.fork_rng()
 def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    recipe: Recipe,
+    seed: int,
+    checkpoint: Path | None,
+    report: Callable[[Epoch], None] | None = None,
+) -> list[Epoch]:
+    held = dataset.train.images.device
+    with torch.random.fork_rng([held] if held.type == "cuda" else []), computing_as(recipe.precision):
+        return _trained(model, dataset, recipe, seed, checkpoint, report)
+
+
+def _trained(
     model: nn.Module,
     dataset: Dataset,
     recipe: Recipe,
@@ -86,11 +101,12 @@ def _train(
         model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
     )
     generator = torch.Generator().manual_seed(seed)
-    curve = [Epoch(**epoch) for epoch in checkpoints.resume(checkpoint, model, optimizer, generator)]
+    saved_state = distributed.from_leader(lambda: checkpoints.read(checkpoint))
+    curve = [Epoch(**epoch) for epoch in checkpoints.resume(saved_state, model, optimizer, generator)]
     if not curve:
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
     net = distributed.parallel(model)
-    micro_batch = recipe.batch_size
+    micro_batch, statistics = recipe.batch_size, Kept(model.buffers())
     saved = time.monotonic()
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
@@ -99,13 +115,12 @@ def _train(
         torch.manual_seed(stream(seed, "dropout", epoch, distributed.rank()))
         total = torch.zeros((), device=dataset.train.images.device)
         batches = _batches(dataset, recipe, generator)
-        batches = ahead(batches) if isinstance(dataset.train, FileSplit) else batches
         for step, (images, labels, count) in enumerate(batches):
             done = epoch * steps + step
             rate = recipe.learning_rate * factor(done / (recipe.epochs * steps), done)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            loss, micro_batch = _step(net, optimizer, images, labels, recipe.precision, count, micro_batch)
+            loss, micro_batch = _step(net, optimizer, images, labels, recipe.precision, count, micro_batch, statistics)
             total += loss * count / distributed.size()
         mean = distributed.summed(total).item() / len(dataset.train.labels)
         if not math.isfinite(mean):
@@ -122,13 +137,39 @@ def _train(
     return curve
 
 
-def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator):
-    """Shuffled, augmented batches of one epoch: this process's share of each, and the number of images in it."""
-    images, labels = dataset.train
-    for chosen in torch.randperm(len(labels), generator=generator).split(recipe.batch_size):
-        chosen, mine = chosen.to(labels.device), distributed.share(len(chosen))
-        batch = augmented(images, chosen, recipe.augment, generator, mine)
-        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen[mine]], len(chosen)
+Batch = tuple[Tensor, Tensor, int]
+"""This process's share of a batch: images and labels; and the number of images in the whole batch."""
+
+
+def _batches(dataset: Dataset, recipe: Recipe, generator: torch.Generator) -> Iterator[Batch]:
+    """Shuffled, augmented batches of one epoch."""
+    order = torch.randperm(len(dataset.train.labels), generator=generator)
+    if isinstance(dataset.train, FileSplit):
+        return ahead(_decoded(dataset.train, recipe, order, generator))
+    return _in_memory(dataset.train, recipe, order, generator)
+
+
+def _decoded(split: FileSplit, recipe: Recipe, order: Tensor, generator: torch.Generator) -> Iterator[Batch]:
+    for chosen in order.split(recipe.batch_size):
+        mine = distributed.share(len(chosen))
+        batch = augmented(split.images, chosen, recipe.augment, generator, mine)
+        yield batch.contiguous(memory_format=torch.channels_last), split.labels[chosen[mine]], len(chosen)
+
+
+def _in_memory(split: Split, recipe: Recipe, order: Tensor, generator: torch.Generator) -> Iterator[Batch]:
+    """All random numbers of the epoch are sent to the images' device at once, so that no step waits for them."""
+    images, labels = split
+    check_augmentations(recipe.augment)
+    counts = [len(part) for part in order.split(recipe.batch_size)]
+    numbers = {name: v.to(images.device) for name, v in drawn(recipe.augment, counts, generator).items()}
+    order, start = order.to(images.device), 0
+    for count in counts:
+        mine = distributed.share(count)
+        chosen = order[start : start + count][mine]
+        of_batch = {name: values[..., start : start + count][..., mine] for name, values in numbers.items()}
+        batch = applied(images[chosen], of_batch)
+        yield batch.contiguous(memory_format=torch.channels_last), labels[chosen], count
+        start += count
 
 
 def _step(
@@ -139,12 +180,14 @@ def _step(
     precision: str,
     count: int,
     micro_batch: int,
+    statistics: Kept,
 ) -> tuple[Tensor, int]:
     """One gradient step on this process's share of ``count`` images, at most ``micro_batch`` of them at once.
 
     Returns its share of the mean loss (distributed.weight), and the micro-batch size that fitted in memory.
     """
-    statistics = [buffer.clone() for buffer in model.buffers()]
+    if distributed.size() == 1:
+        statistics.keep()
     while True:
         optimizer.zero_grad(set_to_none=True)
         try:
@@ -152,17 +195,19 @@ def _step(
             for some, of_some in zip(images.split(micro_batch), labels.split(micro_batch), strict=True):
                 loss += _backward(model, some, of_some, precision, count)
             break
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
             micro_batch = min(micro_batch, len(labels))
             # Processes that train together would wait for each other forever if one used smaller micro-batches.
             if micro_batch == 1 or distributed.size() > 1:
                 raise UserError(
                     f"out of memory at {micro_batch} of a batch's images: use a smaller batch_size or more GPUs"
                 ) from None
+        give_back()
         micro_batch = math.ceil(micro_batch / 2)
         tell_of_parts("trained on")
-        for buffer, before in zip(model.buffers(), statistics, strict=True):
-            buffer.copy_(before)  # as batch norm was before the attempt
+        statistics.restore()  # as batch norm was before the attempt
     optimizer.step()
     return loss, micro_batch
 
@@ -171,7 +216,8 @@ def _backward(model: nn.Module, images: Tensor, labels: Tensor, precision: str, 
     """Adds the gradient of these images' share of the mean loss over ``count``, and returns that share."""
     weight = distributed.weight(len(labels), count)
     with (
-        distributed.SharedBatchNorm(count),
+        distributed.SharedBatchNorm(count) if distributed.shared(count) else contextlib.nullcontext(),
+        RepeatablePools() if images.is_cuda else contextlib.nullcontext(),
         torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"),
     ):
         loss = F.cross_entropy(model(images).float(), labels) * weight
@@ -205,9 +251,15 @@ def recalibrate(model: nn.Module, images: Tensor, batch_size: int = 128) -> None
 
 
 def reinitialise(model: nn.Module, seed: int) -> None:
-    """Give every layer fresh random weights, in place: the start of training from scratch."""
-    with torch.random.fork_rng():
+    """Give every layer fresh random weights, in place: the start of training from scratch.
+
+    The CPU draws them, so they are the same whatever device holds the network.
+    """
+    held = next(model.parameters()).device
+    model.cpu()
+    with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         for module in model.modules():
             if isinstance(module, nn.Conv2d | nn.Linear | nn.modules.batchnorm._BatchNorm):
                 module.reset_parameters()
+    model.to(held)

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 from nisp.pruning.copies import copied
 from nisp.pruning.inputs import Inputs, called, copied_inputs, in_precision, precision_of
 from nisp.pruning.outputs import tensors_in
+from nisp.pruning.undisturbed import same_draws
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,7 @@ def _difference(whole: nn.Module, smaller: nn.Module, inputs: Inputs) -> Differe
 
 
 def _outputs(model: nn.Module, inputs: Inputs) -> list[Tensor]:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with same_draws(model):
         return tensors_in(called(model.eval(), copied_inputs(inputs)))
 
 

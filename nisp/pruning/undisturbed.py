@@ -36,6 +36,18 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
                     buffer.copy_(before)
 
 
+@contextlib.contextmanager
+def same_draws(model: nn.Module) -> Iterator[None]:
+    """In the block, random numbers are the same in every call; on exit, the generators are as they were before.
+
+    Those of the CPU and of the GPU that holds ``model``, if any; other GPUs are not touched.
+    """
+    held = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    with torch.random.fork_rng([held] if held.type == "cuda" else []):
+        torch.manual_seed(0)
+        yield
+
+
 class _Kept:
     """What a module's attributes, or a container, hold; ``restore`` puts it back, in place."""
 

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from nisp.pruning.copies import copied
-from nisp.pruning.undisturbed import undisturbed
+from nisp.pruning.undisturbed import same_draws, undisturbed
 
 Run = Callable[[nn.Module], Any]
 """Calls a network on an example."""
@@ -37,8 +36,7 @@ def shapes_seen(network: nn.Module, names: Sequence[str], run: Run) -> dict[str,
 def outputs_of(network: nn.Module, run: Run) -> list[Tensor]:
     """The tensors that a copy of ``network`` returns; random numbers are the same in every call."""
     network = copied(network)
-    with undisturbed(network), torch.random.fork_rng():
-        torch.manual_seed(0)
+    with undisturbed(network), same_draws(network):
         return [leaf for leaf in tree_leaves(run(network)) if isinstance(leaf, Tensor)]
 
 

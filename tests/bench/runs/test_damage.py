@@ -114,10 +114,10 @@ def test_checkpoints(tmp_path, digits):
     whole, before = file.read_bytes(), {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
     for content in damages(whole):
         file.write_bytes(content)
-        assert checkpoints.resume(file, fresh, optimizer, generator) == []
+        assert checkpoints.resume(checkpoints.read(file), fresh, optimizer, generator) == []
         assert all(torch.equal(before[name], tensor) for name, tensor in fresh.state_dict().items())
     file.write_bytes(whole)
-    assert checkpoints.resume(file, fresh, optimizer, generator) == curve
+    assert checkpoints.resume(checkpoints.read(file), fresh, optimizer, generator) == curve
 
 
 @pytest.mark.parametrize("kind", ["record", "table", "weights", "data", "checkpoint"])

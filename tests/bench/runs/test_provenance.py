@@ -14,6 +14,7 @@ import torch
 
 from bench.runs import provenance
 from bench.suite.plugins import ROOT
+from tests.gpu.pretended import pretended
 
 TORCH = torch.__version__.partition("+")[0]
 """Without what it was built for."""
@@ -40,9 +41,19 @@ def test_an_origin_names_code_versions_and_machine():
 def test_uncommitted_changes_are_told(monkeypatch, status, changed):
     answers = {"rev-parse": "abc", "status": status}
     monkeypatch.setattr(provenance, "_git", lambda command, *_: answers[command])
-    monkeypatch.setattr(provenance, "_gpu", lambda: "a GPU")
+    monkeypatch.setattr(provenance, "_gpu", lambda: {"device": "a GPU"})
     found = provenance.origin("cuda")
     assert (found["commit"], found["uncommitted_changes"], found["device"]) == ("abc", changed, "a GPU")
+
+
+def test_a_gpu_is_described(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with pretended():
+        found = provenance.origin("cuda")
+    assert (found["device"], found["tf32"]) == ("Pretended GPU", torch.backends.cudnn.allow_tf32)
+    assert found["deterministic"] == torch.are_deterministic_algorithms_enabled()
+    assert found["cublas_workspace"] == ":4096:8" and found["cuda"] == torch.version.cuda and "driver" in found
+    assert found["cudnn"] == torch.backends.cudnn.version()
 
 
 def test_without_git_the_commit_is_unknown(monkeypatch):

@@ -16,6 +16,7 @@ from bench.suite.specs import ModelSpec
 from bench.training import loop as training
 from bench.training.augmentation import augmented
 from bench.training.loop import Recipe, recalibrate, reinitialise, train
+from bench.training.out_of_memory import Kept
 from bench.training.streams import stream
 from nisp.errors import UserError
 from tests.bench.training.test_loop import weights
@@ -145,7 +146,9 @@ def test_processes_that_train_together_do_not_go_on_in_parts(monkeypatch, proces
     model.forward = full
     monkeypatch.setattr(training.distributed, "size", lambda: processes)
     with pytest.raises(UserError, match=message):
-        training._step(model, torch.optim.SGD(model.parameters()), torch.ones(7, 2), torch.zeros(7), "fp32", 7, 100)
+        training._step(
+            model, torch.optim.SGD(model.parameters()), torch.ones(7, 2), torch.zeros(7), "fp32", 7, 100, Kept([])
+        )
     assert attempts == ([7] if processes > 1 else [7, 4, 2, 1])
 
 
