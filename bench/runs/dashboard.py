@@ -8,6 +8,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench.training.telling import MARK
 
 
 class Dashboard(logging.Handler):
@@ -23,6 +26,7 @@ class Dashboard(logging.Handler):
         super().__init__()
         self.jobs, self.say, self.clock = dict(jobs), say, clock
         self.rules: dict[int, str] = {}
+        self.logs: dict[int, list[str]] = {}
         self.running: dict[int, float] = {}
         self.failed: set[int] = set()
         self.seconds: dict[str, list[float]] = {}
@@ -59,6 +63,7 @@ class Dashboard(logging.Handler):
 
     def _described(self, record: logging.LogRecord) -> None:
         self.rules[record.jobid] = record.rule_name  # type: ignore[attr-defined]
+        self.logs[record.jobid] = list(getattr(record, "log", None) or ())  # type: ignore[attr-defined]
 
     def _started(self, record: logging.LogRecord) -> None:
         for job in record.jobs:  # type: ignore[attr-defined]
@@ -86,8 +91,17 @@ class Dashboard(logging.Handler):
         self.said = now
         self.say(
             f"[{_clock(now - self.began)}] {self._done} of {sum(self.jobs.values())} jobs done, "
-            f"{len(self.running)} running, {len(self.failed)} failed, {self._left(now)}"
+            f"{len(self.running)} running, {len(self.failed)} failed, {self._left(now)}" + self._longest()
         )
+
+    def _longest(self) -> str:
+        """Where the job is that has run for longest, if it trains a network for long and says so in its log."""
+        for job in sorted(self.running, key=self.running.__getitem__)[:1]:
+            for log in self.logs.get(job, ()):
+                told = last_line(Path(log), MARK)
+                if told:
+                    return f"; job {job}: {told.removeprefix(MARK.partition(' ')[0] + ' ')}"
+        return ""
 
     def _left(self, now: float) -> str:
         """Time left if each job takes its rule's mean so far (or that of all rules), as many in parallel as now."""
@@ -104,6 +118,17 @@ class Dashboard(logging.Handler):
             waiting = count - len(finished) - len(under_way) - sum(self.rules.get(job) == rule for job in self.failed)
             seconds += mean * max(0, waiting) + sum(max(0.0, mean - spent) for spent in under_way)
         return f"about {_clock(seconds / max(1, len(self.running)))} left"
+
+
+def last_line(path: Path, start: str) -> str:
+    """The last line of a log, if it begins with ``start``; else, or if there is no log, nothing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 2000))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines and lines[-1].startswith(start) else ""
 
 
 def _clock(seconds: float) -> str:

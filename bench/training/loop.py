@@ -20,6 +20,7 @@ from bench.training.out_of_memory import Kept, tell_of_parts
 from bench.training.prefetching import ahead
 from bench.training.schedules import SCHEDULES
 from bench.training.streams import stream
+from bench.training.telling import Telling
 from nisp.errors import UserError
 from nisp.pruning.memory import give_back, is_out_of_memory
 
@@ -107,7 +108,7 @@ def _trained(
         curve = [_evaluated(model, dataset, 0, math.nan, recipe.learning_rate, 0.0)]
     net = distributed.parallel(model)
     micro_batch, statistics = recipe.batch_size, Kept(model.buffers())
-    saved = time.monotonic()
+    saved, telling = time.monotonic(), Telling(len(curve) - 1, recipe.epochs)
     for epoch in range(len(curve) - 1, recipe.epochs):
         start = time.perf_counter()
         model.train()
@@ -126,6 +127,8 @@ def _trained(
         if not math.isfinite(mean):
             raise UserError(f"the training loss is {mean} in epoch {epoch + 1}: try a smaller learning rate")
         curve.append(_evaluated(model, dataset, epoch + 1, mean, rate, time.perf_counter() - start))
+        if distributed.leads():
+            telling.epoch(epoch + 1, mean, curve[-1].test_top1)
         if report:
             report(curve[-1])
         if checkpoint and distributed.leads() and checkpoints.is_due(saved):

@@ -75,3 +75,22 @@ def test_lines_are_few_in_long_runs_and_other_records_are_let_by(dashboard, said
         dashboard.tick()
         dashboard.emit(logging.makeLogRecord({"msg": "else"}))
     assert 150 < len(said) < 500 and all(re.match(r"\[\d+:\d\d:\d\d\] 0 of 10", line) for line in said)
+
+
+def test_it_tells_where_the_longest_running_training_is(dashboard, said, clock, tmp_path):
+    log = tmp_path / "base.log"
+    told = "training: epoch 12 of 160, loss 0.8, top-1 86.00 %, 0:23:10 left"
+    log.write_text(f"training resnet-56 on cifar10: 1/3, 9 s left\n{told}\n")
+    begin(dashboard, 1, rule="base")
+    tell(dashboard, "job_info", jobid=1, rule_name="base", log=[str(log)])
+    clock.now = 20
+    dashboard.tick()
+    assert said.pop().endswith("time left unknown; job 1: epoch 12 of 160, loss 0.8, top-1 86.00 %, 0:23:10 left")
+    log.write_text("something else\n")
+    clock.now = 40
+    dashboard.tick()
+    assert said.pop().endswith("1 running, 0 failed, time left unknown")
+    log.unlink()
+    clock.now = 60
+    dashboard.tick()
+    assert said.pop().endswith("time left unknown")
