@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import sys
 import tempfile
 from itertools import islice, takewhile
 from pathlib import Path
@@ -37,12 +38,12 @@ def use(wanted: str, gpus: int) -> int:
     """Run this job on the number of GPUs it was given, or on the CPU.
 
     wanted  cuda  a GPU
-            auto  a GPU if the job was given one, else the CPU
+            auto  a GPU if the job was given one, else the CPU; with a note if it asked for one and none is here
             cpu   the CPU; CUDA is not touched
     gpus    how many the scheduler gave the job. If more are visible, as on a machine without a scheduler, the job
             claims this many that no other job has claimed.
 
-    Returns how many GPUs the job computes on. UserError, with torch's reason, if torch cannot use them.
+    Returns how many GPUs the job computes on. UserError, with torch's reason, if torch cannot use those that are here.
     """
     global _cpu
     import torch
@@ -57,6 +58,10 @@ def use(wanted: str, gpus: int) -> int:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_claimed(visible, gpus))
     compute_repeatably()
     if not torch.cuda.is_available():
+        if wanted == "auto" and not visible:
+            print("this job asked for a GPU, but there is none here: it runs on the CPU", file=sys.stderr)
+            _cpu = True
+            return 0
         given = "the config has device: cuda" if wanted == "cuda" else "this job was given a GPU"
         raise UserError(f"{given}, but torch cannot use one ({_reason()}): set device: cpu, or repair that")
     return max(1, gpus)

@@ -56,8 +56,15 @@ def test_a_gpu_that_torch_cannot_use_is_an_error_with_its_reason(monkeypatch, wa
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "init", fails)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with pytest.raises(UserError, match=rf"{message}.*\(Found no NVIDIA driver\): set device: cpu"):
         use(wanted, 1)
+
+
+def test_without_any_gpu_auto_runs_on_the_cpu_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert use("auto", 1) == 0 and device().type == "cpu"
+    assert "asked for a GPU, but there is none here: it runs on the CPU" in capsys.readouterr().err
 
 
 def test_a_job_on_the_cpu_does_not_touch_cuda(monkeypatch):
