@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from bench.runs.allocation import keep_memory
 from nisp.errors import UserError
 
 
@@ -26,9 +27,13 @@ class _Tee:
 
 @contextlib.contextmanager
 def job(log: str, threads: int = 1) -> Iterator[None]:
-    """Copy standard error to the log, limit torch to ``threads``, and end a UserError with one line and status 1."""
+    """Copy standard error to the log, limit torch to ``threads``, and end a UserError with one line and status 1.
+
+    The process keeps the memory that it frees (bench.runs.allocation).
+    """
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+        keep_memory()
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     with Path(log).open("a") as file, contextlib.redirect_stderr(_Tee(sys.stderr, file)):  # type: ignore[type-var]
         try:

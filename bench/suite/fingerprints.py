@@ -17,13 +17,15 @@ BY_VALUE = "bench/suite"
 NO_NUMBER = (
     "bench/__init__.py",
     "bench/files.py",
+    "bench/runs/allocation.py",
     "bench/runs/job_log.py",
     "bench/runs/progress.py",
     "bench/runs/provenance.py",
+    "bench/training/telling.py",
     "nisp/errors.py",
     "nisp/whole_files.py",
 )
-"""Code that words errors, writes files atomically, shows progress or records the machine."""
+"""Code that words errors, writes files atomically, shows progress, keeps memory or records the machine."""
 
 
 def fingerprint(*files: str | Path) -> str:
