@@ -16,7 +16,6 @@ Pinned by: tests/baselines/test_rankings.py::test_lassos_normal_equations_and_ch
     tests/baselines/test_rankings.py::test_lassos_second_layer_sees_the_pruned_first_and_aims_at_the_original
 """
 
-import copy
 import warnings
 from collections.abc import Mapping
 
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 
 from baselines._greedy import gram
 from nisp.pruning.contract import Group, Problem, Scores, silence
+from nisp.pruning.copies import copied
 from nisp.pruning.layer_weights import weight_of
 from nisp.pruning.reconstruction import refit, surviving_inputs
 from nisp.pruning.sampling import Rows, sampled_rows
@@ -50,7 +50,7 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
 
     refit_layers  re-solve the layers that read a group before the next group is chosen
     """
-    model = copy.deepcopy(problem.model)
+    model = copied(problem.model)
     readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
     targets = sampled_rows(problem.model, readers, problem.images, problem.seed)
     scores: Scores = {}

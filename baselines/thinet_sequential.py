@@ -8,10 +8,9 @@ Deviations: as thinet; the publication fine-tunes after each layer. ``refit_laye
 Pinned by: tests/baselines/test_criteria.py::test_thinet_sequential_scores_each_group_on_what_is_left
 """
 
-import copy
-
 from baselines._greedy import removal_order
 from nisp.pruning.contract import Problem, Scores, silence
+from nisp.pruning.copies import copied
 from nisp.pruning.reconstruction import refit, surviving_inputs
 from nisp.pruning.sampling import sampled_rows
 from nisp.pruning.selection import kept_channels
@@ -19,7 +18,7 @@ from nisp.pruning.selection import kept_channels
 
 def score(problem: Problem, refit_layers: bool = False) -> Scores:
     """Greedy order of removal; ``refit_layers`` re-solves the layers that read a group before the next is chosen."""
-    model = copy.deepcopy(problem.model)
+    model = copied(problem.model)
     scores: Scores = {}
     kept = {}
     for group in problem.groups:

@@ -1,7 +1,7 @@
 """A trained base network and its measurements, which all methods share."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ class Base:
 
     outputs    of the test images, shape (n, classes)
     responses  final responses to the validation images, shape (n, features)
+    sizes      of its pruned networks so far, by the channels left in each group
     """
 
     model: nn.Module
@@ -35,6 +36,14 @@ class Base:
     size: Size
     outputs: Tensor
     responses: Tensor
+    sizes: dict[tuple[int, ...], Size] = field(default_factory=dict, repr=False)
+
+    def size_without(self, model: nn.Module, kept: Mapping[str, Tensor]) -> Size:
+        """Size of ``model``, this network with only the ``kept`` channels; which of them stay does not matter."""
+        counts = tuple(len(kept[group.name]) for group in self.anatomy.groups)
+        if counts not in self.sizes:
+            self.sizes[counts] = size_of(model, self.dataset.example, self.size.counter)
+        return self.sizes[counts]
 
 
 def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:

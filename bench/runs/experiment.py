@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from bench.runs.base_network import Base
 from bench.runs.recovery import Recovered, recovered
 from bench.runs.setup import Method, Protocol, Setup, Target
-from bench.runs.size import Size, size_of
+from bench.runs.size import Size
 from bench.runs.stages import Stage, part_way, planned, pruned, unpruned
 from bench.runs.ware import ware_of
 from bench.training import evaluation
@@ -48,7 +48,7 @@ def run(
     curve: list[Epoch] = []
     for step in range(1, method.steps + 1):
         stage = pruned(setup, stage, part_way(base, goal, step / method.steps))
-        size = size_of(stage.model, base.dataset.example, base.size.counter)
+        size = base.size_without(stage.model, stage.kept)
         last = recovered(setup, stage.model, base.size.macs / size.macs, step)
         stage = replace(stage, model=last.model)
         curve += _continued(curve, last.curve)

@@ -1,6 +1,5 @@
 """The last stage of a run: batch-norm statistics, fine-tuning, or training from scratch."""
 
-import copy
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from bench.training import evaluation
 from bench.training.loop import Epoch, Recipe, recalibrate, reinitialise, train
 from bench.training.recoveries import Recovery, epochs_of
 from bench.training.streams import stream
+from nisp.pruning.copies import copied
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def recovered(setup: Setup, bare: nn.Module, macs_ratio: float, step: int) -> Re
 
     macs_ratio  MACs of the base over MACs of the pruned network
     """
-    recalibrated = copy.deepcopy(bare)
+    recalibrated = copied(bare)
     recalibrate(recalibrated, setup.calibration.images)
     recovery = setup.method.recovery
     if recovery == "none":
@@ -55,7 +55,7 @@ def _trained(setup: Setup, bare: nn.Module, recalibrated: nn.Module, recipe: Rec
     seed = stream(setup.seed, "recovery", step)
     tried = []
     for factor in factors:
-        candidate = copy.deepcopy(recalibrated)
+        candidate = copied(recalibrated)
         if method.recovery.startswith("scratch"):
             reinitialise(candidate, stream(setup.seed, "fresh weights"))
         own = replace(recipe, epochs=epochs, learning_rate=protocol.base.learning_rate * factor)

@@ -7,7 +7,6 @@ missing from it, torch's is taken, and the record says so.
 """
 
 import contextlib
-import copy
 import io
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from nisp.pruning import counting
 from nisp.pruning.contract import evaluating
+from nisp.pruning.copies import copied
 
 Counter = Literal["ptflops", "torch"]
 
@@ -109,7 +109,7 @@ def _products(model: nn.Module, example: Tensor) -> tuple[int, int]:
 
 def _by_ptflops(model: nn.Module, example: Tensor) -> int | None:
     """ptflops' count; None where it cannot run the network's layers."""
-    counted = copy.deepcopy(model)  # ptflops leaves methods on it, which keep it from being sent to other processes
+    counted = copied(model)  # ptflops leaves methods on it, which keep it from being sent to other processes
     # It prints what it cannot run, and a traceback.
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         macs, _ = get_model_complexity_info(

@@ -1,6 +1,5 @@
 """The stages of a run before recovery: how many channels to remove, which ones, and least squares on the rest."""
 
-import copy
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from bench.runs.plans import channels_to_keep
 from bench.runs.setup import Setup, Target
 from bench.training.streams import stream
 from nisp.pruning.contract import Scores, silence
+from nisp.pruning.copies import copied
 from nisp.pruning.reconstruction import Refit, least_squares
 from nisp.pruning.selection import select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
@@ -88,7 +88,7 @@ def _reconstructed(
     setup: Setup, model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]
 ) -> tuple[nn.Module, list[Refit]]:
     """The pruned network with its layers re-solved; ridges are chosen on the same number of validation images."""
-    silenced = copy.deepcopy(model)
+    silenced = copied(model)
     for group in structure.groups:
         silence(silenced, group, kept[group.name])
     images = setup.calibration.images

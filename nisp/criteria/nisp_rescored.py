@@ -8,13 +8,12 @@ Deviations: ours, to test whether one pass is enough. Nothing is trained between
 Pinned by: tests/baselines/test_criteria.py::test_nisp_rescored_in_one_step_chooses_like_nisp
 """
 
-import copy
-
 import torch
 from torch import Tensor
 
 from nisp.propagation import propagate
 from nisp.pruning.contract import Problem, Scores, silence
+from nisp.pruning.copies import copied
 from nisp.pruning.layer_weights import count_inputs, weight_of
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs
@@ -28,7 +27,7 @@ def score(
 
     A channel that is removed in an earlier step ranks below all that are removed later.
     """
-    model = copy.deepcopy(problem.model)
+    model = copied(problem.model)
     alive = {group.name: torch.ones(group.channels, dtype=torch.bool) for group in problem.groups}
     ranks = {group.name: torch.zeros(group.channels, dtype=torch.float64) for group in problem.groups}
     final_units = torch.ones(count_inputs(model, problem.classifier), dtype=torch.bool)
