@@ -22,7 +22,7 @@ def copied(model: nn.Module) -> nn.Module:
                 memo[id(value)] = value
             elif isinstance(value, Tensor) and not value.is_leaf:
                 memo[id(value)] = value.detach().clone()
-            elif not value and type(value) in (dict, OrderedDict):
+            elif type(value) in (dict, OrderedDict) and not value:
                 memo[id(value)] = type(value)()  # of which every module has a dozen, each slow to copy
         for parameter in module._parameters.values():
             if type(parameter) is nn.Parameter:

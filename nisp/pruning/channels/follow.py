@@ -7,7 +7,8 @@ import numpy as np
 from torch import nn
 
 from nisp.pruning.channels.choices import Site
-from nisp.pruning.channels.passes import FIXED, ChannelPass, Unfit
+from nisp.pruning.channels.passes import ChannelPass
+from nisp.pruning.channels.ties import FIXED, Unfit
 from nisp.pruning.inputs import Inputs
 from nisp.pruning.undisturbed import undisturbed
 
