@@ -79,7 +79,7 @@ def _prune(
         del reloaded
     record.update(forward=True)
     with record.stage("removal error"):
-        record.update(max_error=removal_error(model, pruned, structure, kept, inputs))
+        record.update(max_error=removal_error(model, pruned, structure, kept, first(inputs)))
     return pruned
 
 
