@@ -121,3 +121,32 @@ def test_alone_nothing_is_exchanged(digits):
     assert distributed.summed(tensor) is tensor
     seen = distributed.together(lambda *args, **kwargs: (args, kwargs), model, digits, report=print)
     assert seen[0][0] is model and seen[0][1] is digits and seen[1] == {"report": print}
+
+
+def test_a_data_set_is_sent_once_and_a_network_every_time(monkeypatch, digits):
+    sent = []
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "_held", [])
+    monkeypatch.setattr(distributed.dist, "broadcast_object_list", lambda content: sent.append(content[0]))
+    model = torch.nn.Linear(2, 2)
+    for seed in (0, 1):
+        distributed.together(lambda *_: None, model, digits, seed)
+    (_, first), (_, second) = sent
+    assert isinstance(first[0], torch.nn.Linear) and isinstance(second[0], torch.nn.Linear) and first[0] is not model
+    assert (first[2], second[2]) == (0, 1) and first[1].name == digits.name and second[1] == distributed._Held()
+    monkeypatch.setattr(distributed, "_held", [])
+    received = [[distributed._unpacked(argument) for argument in arguments] for arguments in (first, second)]
+    assert received[1][1] is received[0][1] and torch.equal(received[1][1].test.images, digits.test.images)
+
+
+def test_the_leader_alone_reads_a_state_and_all_get_it(monkeypatch):
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+
+    def broadcast(content):
+        content[0] = content[0] or b"the leader's"
+
+    monkeypatch.setattr(distributed.dist, "broadcast_object_list", broadcast)
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    assert distributed.from_leader(lambda: pytest.fail("read by a follower")) == b"the leader's"
+    monkeypatch.setattr(distributed, "rank", lambda: 0)
+    assert distributed.from_leader(lambda: b"mine") == b"mine"
