@@ -157,14 +157,16 @@ def _applied(func: Any, args: Any, kwargs: Any) -> Any:
         for source in sources:
             refuse_outdated(source)
     target = target_of(func, args)
-    _note_write(func, target, kwargs, len(sources))
+    if kwargs.get("out") is not None:
+        raise UserError(f"NISP has no rule for {getattr(func, '__name__', '')} with out=")
     versions = [_version(source) for source in sources]
     read, run = sources[0].signal, sources[0].run
     values = _shaped(func, args, kwargs) if func in WEIGHED and not run.measuring else func(*args, **kwargs)
-    for source, version in zip(sources, versions, strict=True):
-        written = target is None and _version(source) != version  # by an argument such as ``inplace``
-        if written and not (len(sources) == 1 and _is_identity(func)):
-            outdate_others(func, source)
+    if not (len(sources) == 1 and _is_identity(func)):
+        by_argument = [s for s, version in zip(sources, versions, strict=True) if _version(s) != version]  # ``inplace``
+        for written in by_argument if target is None else [target]:
+            if isinstance(written, Response):
+                outdate_others(func, written)
     made = _carried(args[0] if values is None else values, adjoint, gain, sources)
     if func in WEIGHED:
         run.weighings.append(Weighing(args[1] if len(args) > 1 else kwargs["weight"], read, made.signal))
@@ -274,15 +276,6 @@ def _carried(values: Any, adjoint: Adjoint, gain: float, sources: Sequence[Respo
         else:
             outputs[index] = sources[0].run.begun(output)
     return outputs[0] if isinstance(values, Tensor) else type(values)(outputs)
-
-
-def _note_write(func: Any, target: Tensor | None, kwargs: Any, sources: int) -> None:
-    """Note a write that is visible elsewhere: unlike values, paths do not share memory."""
-    name = getattr(func, "__name__", "")
-    if kwargs.get("out") is not None:
-        raise UserError(f"NISP has no rule for {name} with out=")
-    if isinstance(target, Response) and not (sources == 1 and _is_identity(func)):
-        outdate_others(func, target)
 
 
 def _version(tensor: Tensor) -> int:

@@ -45,7 +45,7 @@ def classifiers_of(trace: Trace) -> tuple[str, ...]:
     """
     if not trace.outputs:
         raise UserError("the network returns nothing that depends on its input through operations that can be followed")
-    makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
+    makers = _makers(trace)
     makers |= {signal.path.grad_fn: "" for signal in trace.unnamed}
     heads = _heads(trace, makers)
     if {makers[node] in trace.frozen for head in heads for node in head} == {True, False}:
@@ -65,9 +65,14 @@ def classifiers_of(trace: Trace) -> tuple[str, ...]:
 
 def reached(trace: Trace, classifiers: Iterable[str]) -> set[str]:
     """The layers whose outputs reach the inputs of ``classifiers`` through no other layer."""
-    makers = {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
+    makers = _makers(trace)
     reads = (run.read.path.grad_fn for name in classifiers for run in trace.runs[name])
     return {makers[node] for read in reads for node in _stops(read, makers)}
+
+
+def _makers(trace: Trace) -> dict[Node, str]:
+    """The step of each call of a layer -> the layer."""
+    return {run.made.path.grad_fn: name for name, runs in trace.runs.items() for run in runs}
 
 
 def _ends(trace: Trace) -> list[Node]:

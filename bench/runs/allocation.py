@@ -12,8 +12,8 @@ LARGEST = 2**30
 def keep_memory() -> bool:
     """Let this process keep freed memory instead of giving it back to the system; whether that can be set.
 
-    By default, glibc maps each large tensor anew and gives it back when it is freed, and the system fills its pages
-    with zeros every time, which costs a training step a tenth of its time. Other C libraries are left as they are.
+    By default, glibc gives a large tensor's memory back when the tensor is freed. The next one then gets fresh pages,
+    which the system first fills with zeros: about a tenth of a training step. Other C libraries are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bench.training.telling import MARK
+from bench.training.telling import MARK, clock
 
 
 class Dashboard(logging.Handler):
@@ -90,18 +90,15 @@ class Dashboard(logging.Handler):
     def _say(self, now: float) -> None:
         self.said = now
         self.say(
-            f"[{_clock(now - self.began)}] {self._done} of {sum(self.jobs.values())} jobs done, "
+            f"[{clock(now - self.began)}] {self._done} of {sum(self.jobs.values())} jobs done, "
             f"{len(self.running)} running, {len(self.failed)} failed, {self._left(now)}" + self._longest()
         )
 
     def _longest(self) -> str:
         """Where the job is that has run for longest, if it trains a network for long and says so in its log."""
-        for job in sorted(self.running, key=self.running.__getitem__)[:1]:
-            for log in self.logs.get(job, ()):
-                told = last_line(Path(log), MARK)
-                if told:
-                    return f"; job {job}: {told.removeprefix(MARK.partition(' ')[0] + ' ')}"
-        return ""
+        job = min(self.running, key=self.running.__getitem__, default=-1)
+        told = filter(None, (last_line(Path(log), MARK) for log in self.logs.get(job, ())))
+        return next((f"; job {job}: {line.removeprefix(MARK)}" for line in told), "")
 
     def _left(self, now: float) -> str:
         """Time left if each job takes its rule's mean so far (or that of all rules), as many in parallel as now."""
@@ -117,7 +114,7 @@ class Dashboard(logging.Handler):
             under_way = [now - start for job, start in self.running.items() if self.rules.get(job) == rule]
             waiting = count - len(finished) - len(under_way) - sum(self.rules.get(job) == rule for job in self.failed)
             seconds += mean * max(0, waiting) + sum(max(0.0, mean - spent) for spent in under_way)
-        return f"about {_clock(seconds / max(1, len(self.running)))} left"
+        return f"about {clock(seconds / max(1, len(self.running)))} left"
 
 
 def last_line(path: Path, start: str) -> str:
@@ -129,9 +126,3 @@ def last_line(path: Path, start: str) -> str:
     except OSError:
         return ""
     return lines[-1] if lines and lines[-1].startswith(start) else ""
-
-
-def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds, as 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

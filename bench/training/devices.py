@@ -56,7 +56,6 @@ def use(wanted: str, gpus: int) -> int:
     visible = visible_gpus()
     if 0 < gpus < len(visible):
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_claimed(visible, gpus))
-    compute_repeatably()
     if not torch.cuda.is_available():
         if wanted == "auto" and not visible:
             print("this job asked for a GPU, but there is none here: it runs on the CPU", file=sys.stderr)
@@ -64,6 +63,7 @@ def use(wanted: str, gpus: int) -> int:
             return 0
         given = "the config has device: cuda" if wanted == "cuda" else "this job was given a GPU"
         raise UserError(f"{given}, but torch cannot use one ({_reason()}): set device: cpu, or repair that")
+    compute_repeatably()
     return max(1, gpus)
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from bench.training.streams import stream
 from bench.training.telling import Telling
 from nisp.errors import UserError
 from nisp.pruning.memory import give_back, is_out_of_memory
+from nisp.pruning.undisturbed import own_draws
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,9 @@ def train(
     return distributed.together(_train, model, dataset, recipe, seed, checkpoint, report=report)
 
 
-def _train(
-    model: nn.Module,
-    dataset: Dataset,
-    recipe: Recipe,
-    seed: int,
-    checkpoint: Path | None,
-    report: Callable[[Epoch], None] | None = None,
-) -> list[Epoch]:
-    held = dataset.train.images.device
-    with torch.random.fork_rng([held] if held.type == "cuda" else []), computing_as(recipe.precision):
-        return _trained(model, dataset, recipe, seed, checkpoint, report)
+def _train(model: nn.Module, dataset: Dataset, recipe: Recipe, *rest: Any, report: Any = None) -> list[Epoch]:
+    with own_draws(dataset.train.images.device), computing_as(recipe.precision):
+        return _trained(model, dataset, recipe, *rest, report=report)
 
 
 def _trained(
@@ -93,7 +87,8 @@ def _trained(
     recipe: Recipe,
     seed: int,
     checkpoint: Path | None,
-    report: Callable[[Epoch], None] | None = None,
+    *,
+    report: Callable[[Epoch], None] | None,
 ) -> list[Epoch]:
     model.to(memory_format=torch.channels_last)
     steps = math.ceil(len(dataset.train.labels) / recipe.batch_size)

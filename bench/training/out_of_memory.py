@@ -7,19 +7,15 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from nisp.pruning.memory import give_back, is_out_of_memory
+from nisp.pruning.memory import in_batches
 
 
 def in_halves(function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """``function`` of a batch, rows in order; of its halves, concatenated, if the whole does not fit in memory."""
-    try:
-        return function(images)
-    except Exception as error:
-        if len(images) == 1 or not is_out_of_memory(error):
-            raise
-    give_back()
-    tell_of_parts("evaluated")
-    return torch.cat([in_halves(function, half) for half in images.tensor_split(2)])
+    parts = list(in_batches(function, images, len(images)))
+    if len(parts) > 1:
+        tell_of_parts("evaluated")
+    return torch.cat(parts)
 
 
 class Kept:

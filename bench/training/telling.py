@@ -7,7 +7,7 @@ from collections.abc import Callable
 INTERVAL = 10.0
 """Seconds between two lines, at least."""
 
-MARK = "training: epoch"
+MARK = "training: "
 """How every line begins."""
 
 
@@ -28,10 +28,14 @@ class Telling:
             return
         self.told = now
         seconds = (now - self.started) / (number - self.done) * (self.epochs - number)
-        minutes, rest = divmod(round(seconds), 60)
-        left = f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
         print(
-            f"{MARK} {number} of {self.epochs}, loss {loss:.3g}, top-1 {accuracy:.2f} %, {left} left",
+            f"{MARK}epoch {number} of {self.epochs}, loss {loss:.3g}, top-1 {accuracy:.2f} %, {clock(seconds)} left",
             file=sys.stderr,
             flush=True,
         )
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,7 +24,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
 
 
-def in_batches(function: Callable[[Inputs], T], inputs: Inputs, size: int) -> Iterator[T]:
+def in_batches(function: Callable[[Any], T], inputs: Inputs, size: int) -> Iterator[T]:
     """``function`` of all images in order, at most ``size`` at a time; of fewer once so many do not fit in memory.
 
     A batch that failed is computed again, so ``function`` must leave nothing behind when it raises an error.

@@ -51,7 +51,7 @@ def _of_batch(model: nn.Module, layers: tuple[str, ...], images: Tensor, seed: i
     """The rows of one batch, in parts if it does not fit in memory; the positions do not depend on the parts."""
     numbered = images, torch.arange(len(images))
     return in_batches(
-        lambda some: _sampled(model, layers, some[0], partial(_positions, seed, len(images), some[1])),  # type: ignore[index]
+        lambda some: _sampled(model, layers, some[0], partial(_positions, seed, len(images), some[1])),
         numbered,
         len(images),
     )

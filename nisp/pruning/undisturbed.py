@@ -42,10 +42,14 @@ def same_draws(model: nn.Module) -> Iterator[None]:
 
     Those of the CPU and of the GPU that holds ``model``, if any; other GPUs are not touched.
     """
-    held = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    with torch.random.fork_rng([held] if held.type == "cuda" else []):
+    with own_draws(next((parameter.device for parameter in model.parameters()), torch.device("cpu"))):
         torch.manual_seed(0)
         yield
+
+
+def own_draws(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """On exit, the random generators of the CPU, and of ``device`` if it is a GPU, are as they were before."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])
 
 
 class _Kept:

@@ -1,4 +1,4 @@
-"""Memory that does not suffice for a batch: recognised however it is told, and met with smaller batches."""
+"""When a batch does not fit in memory, the error is recognised, and smaller batches give the same results."""
 
 import pytest
 import torch
