@@ -37,8 +37,8 @@ SUITE = {
         }
     ],
 }
-SECONDS = 60
-"""Of one processor; 18 on an idle AMD EPYC."""
+SECONDS = 30
+"""Of one processor; 11 on an idle AMD EPYC."""
 MEGABYTES = 1024
 
 
