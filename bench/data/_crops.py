@@ -2,7 +2,7 @@
 
 import math
 import random
-from typing import Any
+from typing import Protocol, Self, TypeVar
 
 AREA = (0.08, 1.0)
 """Share of the photograph that a random part covers."""
@@ -10,8 +10,25 @@ ASPECT = (3 / 4, 4 / 3)
 """Width to height of a random part."""
 
 
-def central(photograph: Any, size: int) -> Any:
-    """The middle square of a PIL image whose shorter side was scaled to 8/7 of ``size`` (256 for 224)."""
+class Sized(Protocol):
+    """What can be cut and scaled: bench.data._photographs.Photograph."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+
+    def crop(self, box: tuple[int, int, int, int]) -> Self:
+        """The part between (left, top, right, bottom)."""
+
+    def resize(self, size: tuple[int, int]) -> Self:
+        """Scaled to (width, height)."""
+
+
+Picture = TypeVar("Picture", bound=Sized)
+
+
+def central(photograph: Picture, size: int) -> Picture:
+    """The middle square of a photograph whose shorter side was scaled to 8/7 of ``size`` (256 for 224)."""
     width, height = photograph.size
     shorter = round(size * 256 / 224)
     if width <= height:
@@ -19,10 +36,10 @@ def central(photograph: Any, size: int) -> Any:
     else:
         width, height = shorter * width // height, shorter
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return _scaled(photograph, (width, height)).crop((left, top, left + size, top + size))
+    return photograph.resize((width, height)).crop((left, top, left + size, top + size))
 
 
-def random_part(photograph: Any, size: int, seed: int) -> Any:
+def random_part(photograph: Picture, size: int, seed: int) -> Picture:
     """A part of random area, shape and place, fixed by ``seed``, scaled to a square (Szegedy et al. 2015)."""
     width, height = photograph.size
     draw = random.Random(seed)  # noqa: S311
@@ -36,10 +53,4 @@ def random_part(photograph: Any, size: int, seed: int) -> Any:
     else:  # a photograph too elongated for any part: its middle, as wide or as high as allowed
         w, h = min(width, round(height * ASPECT[1])), min(height, round(width / ASPECT[0]))
         left, top = (width - w) // 2, (height - h) // 2
-    return _scaled(photograph.crop((left, top, left + w, top + h)), (size, size))
-
-
-def _scaled(photograph: Any, size: tuple[int, int]) -> Any:
-    from PIL.Image import Resampling
-
-    return photograph.resize(size, Resampling.BILINEAR)
+    return photograph.crop((left, top, left + w, top + h)).resize((size, size))

@@ -1,19 +1,19 @@
 """Photographs in JPEG files, decoded when they are asked for, in as many threads as torch may use."""
 
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Self, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.data._crops import central, random_part
+from bench.data._photographs import Photograph
 from bench.training.prefetching import ahead
 from nisp.errors import UserError
 
@@ -22,8 +22,8 @@ STD = (0.229, 0.224, 0.225)
 """Of ImageNet's training images; trained weights expect them."""
 CPU = torch.device("cpu")
 
-Crop = Callable[[Any], Any]
-"""PIL image -> PIL image of the size that the network sees."""
+Crop = Callable[[Photograph], Photograph]
+"""Photograph -> photograph of the size that the network sees."""
 
 
 @dataclass(frozen=True)
@@ -90,20 +90,25 @@ class JpegImages:
     def _decoded(self, chosen: Tensor, crops: list[Crop]) -> Tensor:
         """Crops of photographs as one normalised batch on the device."""
 
-        def pixels(index: int, crop: Crop) -> np.ndarray:
+        def pixels(index: int, crop: Crop) -> Tensor:
             name = os.fsdecode(self.paths[index].numpy().tobytes().rstrip(b"\0"))
             return _pixels(self.root / name, int(self.sizes[index]), crop)
 
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            batch = torch.from_numpy(np.stack(list(threads.map(pixels, chosen.tolist(), crops))))
+        batch = torch.cat(list(_threads(torch.get_num_threads()).map(pixels, chosen.tolist(), crops)))
+        if self.device.type == "cuda":  # so that the copy does not keep this thread waiting
+            batch = batch.pin_memory()
         mean, std = (torch.tensor(values, device=self.device).reshape(1, 3, 1, 1) for values in (MEAN, STD))
-        return (batch.to(self.device).permute(0, 3, 1, 2).float() / 255 - mean) / std
+        return (batch.to(self.device, non_blocking=True).float() / 255 - mean) / std
 
 
-def _pixels(path: Path, size: int, crop: Crop) -> np.ndarray:
-    """The crop of one photograph, uint8, shape (height, width, 3)."""
-    from PIL import Image  # not needed for planning, or for other kinds of data sets
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    """One pool for all batches."""
+    return ThreadPoolExecutor(count, "decoding")
 
+
+def _pixels(path: Path, size: int, crop: Crop) -> Tensor:
+    """The crop of one photograph, uint8, shape (1, 3, height, width)."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -112,9 +117,8 @@ def _pixels(path: Path, size: int, crop: Crop) -> np.ndarray:
         raise UserError(f"the image {path} has {len(content)} bytes, not the {size} that it had when it was listed: "
                         f"put the old one back, or {_LIST_AGAIN}")  # fmt: skip
     try:
-        with Image.open(io.BytesIO(content)) as photograph:
-            return np.asarray(crop(photograph.convert("RGB")))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return crop(Photograph.decoded(content)).pixels
+    except (OSError, ValueError) as error:
         reason = str(error).partition("<")[0].strip()
         raise UserError(
             f"the image {path} is truncated or not a JPEG ({reason}): get it again, or remove it and {_LIST_AGAIN}"

@@ -21,7 +21,7 @@ class Photograph:
         self.box = box
         return self
 
-    def resize(self, size, resampling):
+    def resize(self, size):
         self.scaled = size
         return self
 

@@ -1,4 +1,6 @@
+import io
 import shutil
+import time
 from itertools import chain, islice
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision.transforms import v2
 
-from bench.data import FileSplit, imagenet
+from bench.data import FileSplit, _photographs, imagenet
 from bench.data._crops import random_part
+from bench.data._photographs import Photograph
 from bench.runs.bases import untrained
 from bench.runs.stored_tensors import load_dataset, save_dataset
 from bench.suite.loading import load_suite
@@ -18,7 +21,7 @@ from bench.suite.specs import ModelSpec
 from bench.training.augmentation import augmented
 from bench.training.evaluation import classifier_inputs, logits
 from bench.training.loop import Recipe, train
-from bench.training.prefetching import ahead
+from bench.training.prefetching import BATCHES, ahead
 from nisp.errors import UserError
 from tests.conftest import write_photographs
 
@@ -68,12 +71,15 @@ def test_the_split_is_fixed_by_its_seed(tree, photographs):
 def test_images_are_what_torchvision_makes_of_them(tree):
     for size in (64, 224):
         dataset = imagenet.load(tree, 0, size)
-        shown = v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size), v2.PILToTensor()])
+        shown = v2.Compose([v2.Resize(round(size * 8 / 7)), v2.CenterCrop(size)])
         normalise = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
         for index, name in enumerate(names(dataset.test)):
+            found = dataset.test.images[torch.tensor([index])][0]
             with Image.open(tree / "imagenet" / name) as photograph:
-                expected = normalise(shown(photograph))
-            torch.testing.assert_close(dataset.test.images[torch.tensor([index])][0], expected)
+                expected, by_pillow = normalise(shown(v2.functional.pil_to_tensor(photograph))), shown(photograph)
+            torch.testing.assert_close(found, expected)
+            step = 1.01 / 255 / min(STD)
+            torch.testing.assert_close(found, normalise(v2.functional.pil_to_tensor(by_pillow)), rtol=0, atol=step)
 
 
 def test_a_grey_and_a_cmyk_photograph_become_three_channels(copied):
@@ -82,6 +88,27 @@ def test_a_grey_and_a_cmyk_photograph_become_three_channels(copied):
         with Image.open(folder / f"n00000000_{index}.JPEG") as photograph:
             photograph.convert(mode).save(folder / f"n00000000_{index}.JPEG", "JPEG")
     assert imagenet.load(copied, 0, SIZE).test.images[torch.arange(2)].shape == (2, 3, SIZE, SIZE)
+
+
+@pytest.mark.parametrize(("mode", "form"), [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG")])
+def test_decoding_gives_pillows_pixels(mode, form):
+    file = io.BytesIO()
+    colours = np.random.default_rng(1).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    Image.fromarray(colours).convert(mode).save(file, form)
+    with Image.open(file) as photograph:
+        expected = np.asarray(photograph.convert("RGB"))
+    decoded = Photograph.decoded(file.getvalue())
+    assert decoded.size == (41, 30)
+    np.testing.assert_array_equal(decoded.pixels[0].permute(1, 2, 0), expected)
+
+
+def test_a_photograph_too_large_to_be_one_is_refused(monkeypatch):
+    monkeypatch.setattr(_photographs, "LARGE", 100)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(file, "JPEG")
+    with pytest.raises(ValueError, match="decompression bomb"):
+        Photograph.decoded(file.getvalue())
 
 
 def test_files_are_used_like_a_tensor(photographs):
@@ -118,10 +145,10 @@ def test_threads_change_nothing(photographs):
 @pytest.mark.parametrize("size", [(200, 240), (1000, 3), (3, 1000), (1, 1)])
 def test_a_random_part_has_the_size_asked_for_and_is_fixed_by_its_seed(size):
     """Which part it is: tests/bench/data/test_crops.py."""
-    photograph = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    photograph = Photograph(torch.randint(256, (1, 3, *size), dtype=torch.uint8))
     for seed in range(20):
         part = random_part(photograph, 16, seed)
-        assert part.size == (16, 16) and part.tobytes() == random_part(photograph, 16, seed).tobytes()
+        assert part.size == (16, 16) and torch.equal(part.pixels, random_part(photograph, 16, seed).pixels)
 
 
 def test_random_parts_are_read_from_the_photograph_they_belong_to(tree, photographs):
@@ -129,8 +156,8 @@ def test_random_parts_are_read_from_the_photograph_they_belong_to(tree, photogra
     found = photographs.test.images.resized_crops(torch.tensor([7, 2]), torch.Generator().manual_seed(5))
     seeds = torch.randint(2**63 - 1, (2,), generator=torch.Generator().manual_seed(5)).tolist()
     for image, index, seed in zip(found, (7, 2), seeds, strict=True):
-        with Image.open(tree / "imagenet" / names(photographs.test)[index]) as photograph:
-            pixels = np.asarray(random_part(photograph, SIZE, seed)) / 255
+        content = (tree / "imagenet" / names(photographs.test)[index]).read_bytes()
+        pixels = random_part(Photograph.decoded(content), SIZE, seed).pixels[0].permute(1, 2, 0).numpy() / 255
         np.testing.assert_allclose(image.permute(1, 2, 0), (pixels - MEAN) / STD, rtol=1e-4, atol=1e-5)
 
 
@@ -273,7 +300,7 @@ def test_what_is_made_ahead_keeps_its_order_its_errors_and_its_pace():
     made = []
 
     def numbers():
-        for number in range(6):
+        for number in range(9):
             made.append(number)
             yield number
         raise ValueError("end")
@@ -282,7 +309,14 @@ def test_what_is_made_ahead_keeps_its_order_its_errors_and_its_pace():
     assert next(items) == 0
     assert list(islice(items, 3)) == [1, 2, 3]
     items.close()
-    assert len(made) <= 5, "at most one is made that nobody asks for"
+    assert len(made) <= 4 + BATCHES, "a few are made that nobody asks for"
+    made.clear()
+    items = ahead(numbers())
+    assert next(items) == 0
+    while len(made) < 1 + BATCHES:  # while nobody asks
+        time.sleep(0.001)
+    items.close()
+    assert made == list(range(1 + BATCHES))
     with pytest.raises(ValueError, match="end"):
         list(ahead(numbers()))
 
