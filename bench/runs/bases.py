@@ -13,6 +13,7 @@ from bench.suite import plugins
 from bench.suite.schema import Suite
 from bench.suite.settings import at_home
 from bench.suite.specs import ModelSpec
+from bench.training.arithmetic import resolved
 from bench.training.devices import device
 from bench.training.loop import Recipe, train
 from bench.training.pretrained import load_pretrained
@@ -20,8 +21,9 @@ from bench.training.streams import stream
 
 
 def recipe(suite: Suite, model: ModelSpec) -> Recipe:
-    """How the base networks of ``model`` are trained."""
-    return Recipe(**suite.recipe(model).model_dump(exclude={"weights", "weights_sha256", "source"}))
+    """How the base networks of ``model`` are trained, in the precision that ``auto`` stands for on this device."""
+    settings = suite.recipe(model).model_dump(exclude={"weights", "weights_sha256", "source"})
+    return Recipe(**settings | {"precision": resolved(settings["precision"], device())})
 
 
 def untrained(model: ModelSpec, dataset: Dataset, seed: int) -> nn.Module:

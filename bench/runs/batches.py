@@ -67,12 +67,14 @@ def run_batch(suite: Suite, store: Store, runs: Sequence[Run]) -> None:
         for r in runs_of_base:
             record = store.record_of(r)
             checkpoint = record.with_name(f"{record.stem}.{suite.run_digest(r)}.checkpoint")
-            result = run(base, method(suite, r.method), protocol(suite, r.model), target(suite, r), r.seed, checkpoint)
+            shared = protocol(suite, r.model)
+            result = run(base, method(suite, r.method), shared, target(suite, r), r.seed, checkpoint)
             measured = {
                 "row": result.row,
                 "curve": [asdict(epoch) for epoch in result.curve],
                 "refits": [asdict(refit) for refit in result.refits],
                 "keep": result.keep,
             }
-            save_record(record, suite.run_digest(r), measured, origin(device().type))
+            made = origin(device().type) | {"precision": shared.base.precision}
+            save_record(record, suite.run_digest(r), measured, made)
             progress.step()

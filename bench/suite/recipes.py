@@ -24,7 +24,7 @@ class Training(Strict):
         "cosine"
     )
     augment: tuple[Literal["resized_crop", "shift", "crop", "flip"], ...] = ()
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16", "auto"] = "fp32"
     weights: str | None = None
     weights_sha256: Annotated[str, Field(pattern=r"^[0-9A-Fa-f]{64}$")] | None = None
     source: str = "our choice"

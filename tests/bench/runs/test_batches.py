@@ -8,11 +8,13 @@ import torch
 import baselines.fpgm
 import baselines.magnitude
 from bench.data import Dataset, Split
+from bench.runs import bases
 from bench.runs.bases import recipe, untrained
 from bench.runs.batches import method, protocol, target
 from bench.suite.recipes import Training
 from bench.suite.schema import Suite
 from bench.suite.specs import ModelSpec, PlanSpec
+from bench.training.devices import device
 from bench.training.loop import Recipe
 from tests.bench.suite.test_loading import SMALL
 from tests.bench.training.test_loop import weights
@@ -45,6 +47,13 @@ def test_a_recipe_has_every_setting_of_the_suites_training(field):
     assert getattr(default, field.name) != getattr(changed, field.name) == RECIPE[field.name]
     same = [other.name for other in fields(Recipe) if getattr(default, other.name) == getattr(changed, other.name)]
     assert len(same) == len(fields(Recipe)) - 1
+
+
+@pytest.mark.parametrize("meant", ["bf16", "fp32"])
+def test_automatic_precision_is_decided_on_the_device_of_the_job(monkeypatch, meant):
+    monkeypatch.setattr(bases, "resolved", lambda precision, on: {"auto": meant}[precision] if on == device() else None)
+    whole = suite(training={"precision": "auto"})
+    assert recipe(whole, PLAIN).precision == protocol(whole, PLAIN).base.precision == meant
 
 
 def test_no_setting_of_training_is_lost():

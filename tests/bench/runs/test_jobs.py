@@ -119,7 +119,8 @@ def test_each_run_leaves_a_record_of_what_it_measured(store, few):
             "keep": result.keep,
         }  # fmt: skip
         assert comparable(record) == comparable(by_hand), each
-        assert record["origin"]["device"] == "cpu" and math.isfinite(record["row"]["score_seconds"])
+        assert record["origin"]["device"] == "cpu" and record["origin"]["precision"] == "fp32"
+        assert math.isfinite(record["row"]["score_seconds"])
         seen.add(comparable(record))
     assert len(seen) == len(SUITE.runs) == 16
     assert len(list((store.root / "records").rglob("*.*"))) == 16, "records, and no checkpoint"

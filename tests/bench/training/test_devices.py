@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.training import devices
-from bench.training.arithmetic import computing_as
+from bench.training.arithmetic import computing_as, resolved
 from bench.training.devices import device, use, visible_gpus
 from bench.training.loop import reinitialise
 from nisp.errors import UserError
@@ -135,6 +135,23 @@ def test_gpus_compute_repeatably_and_in_full_precision(two_gpus):
         assert all(each.allow_tf32 for each in flags)
     with computing_as("bf16"):
         assert not any(each.allow_tf32 for each in flags)
+
+
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [({"amx_bf16"}, "bf16"), ({"avx512_bf16"}, "bf16"), ({"bf16"}, "bf16"), ({"avx512_f", "amx_int8"}, "fp32")],
+)
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, units, expected):
+    has = {name: name in units for name in ("amx_bf16", "amx_int8", "avx512_f", *units)}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    assert resolved("auto", torch.device("cpu")) == expected
+    assert [resolved(named, torch.device("cpu")) for named in ("fp32", "tf32", "bf16")] == ["fp32", "tf32", "bf16"]
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_where_the_gpu_multiplies_it_without_emulation(monkeypatch, native, expected):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert resolved("auto", torch.device("cuda")) == expected
 
 
 def test_what_a_scheduler_gave_is_kept(two_gpus):
