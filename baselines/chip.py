@@ -19,6 +19,9 @@ from torch import Tensor
 from baselines._responses import mean_over_images, over_writers
 from nisp.pruning.contract import Problem, Scores
 
+ROWS = 1024
+"""Rows of matrices that are decomposed at once: as many as stay in a processor's cache."""
+
 
 def score(problem: Problem, images: int = 64) -> Scores:
     """Mean drop of the nuclear norm of a layer's maps without the channel's, summed over all layers that write it.
@@ -30,11 +33,12 @@ def score(problem: Problem, images: int = 64) -> Scores:
 
 def _drops(responses: Tensor) -> Tensor:
     """Sum over images, shape (outputs,)."""
-    return torch.stack([independence(maps) for maps in responses[..., None].flatten(2).double()]).sum(0)
+    maps = responses[..., None].flatten(2).double()
+    return torch.cat([independence(some) for some in maps.split(max(1, ROWS // maps.shape[1]))]).sum(0)
 
 
 def independence(maps: Tensor) -> Tensor:
-    """Drop of a matrix's nuclear norm without row i, shape (rows,), for a matrix of shape (rows, columns).
+    """Drop of a matrix's nuclear norm without row i, shape (..., rows), for matrices of shape (..., rows, columns).
 
     With A = U S Vᵀ, rows a_i and G = AᵀA, the norm is tr √G, and without row i it is tr √(G − a_i a_iᵀ). From
     √x = 1/π ∫ x / (x + t) dt / √t and the inverse of a matrix plus one of rank one, the difference is
@@ -43,17 +47,18 @@ def independence(maps: Tensor) -> Tensor:
 
     over t from 0 to infinity. In equal steps of ln t, the trapezoidal rule converges exponentially.
     """
-    if maps.shape[0] <= maps.shape[1]:
-        squares, left = torch.linalg.eigh(maps @ maps.T)
+    if maps.shape[-2] <= maps.shape[-1]:
+        squares, left = torch.linalg.eigh(maps @ maps.mT)
         squares = squares.clamp_min(0)
     else:
         left, values, _ = torch.linalg.svd(maps, full_matrices=False)
         squares = values.square()
-    largest = squares.max().clamp_min(1e-100)
+    largest = squares.amax(-1)[..., None, None].clamp_min(1e-100)
     step, low, high = 0.5, math.log(1e-12), math.log(1e12)
     t = largest * torch.arange(low, high, step, dtype=maps.dtype, device=maps.device).exp()
     weights = left.square()
-    q = weights @ (squares[:, None] / (squares[:, None] + t) ** 2)
+    squares = squares[..., None]
+    q = weights @ (squares / (squares + t) ** 2)
     # Without cancellation: U's rows have length 1, or less where there are more rows than columns.
-    p = (1 - weights.sum(1, keepdim=True)).clamp_min(0) + weights @ (t / (squares[:, None] + t))
-    return step / math.pi * (t**1.5 * q / p.clamp_min(1e-300)).sum(1)
+    p = (1 - weights.sum(-1, keepdim=True)).clamp_min(0) + weights @ (t / (squares + t))
+    return step / math.pi * (t**1.5 * q / p.clamp_min(1e-300)).sum(-1)
