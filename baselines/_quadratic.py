@@ -74,8 +74,7 @@ class Quadratic:
 
     def remove(self, channels: Sequence[int]) -> float:
         """Take present ``channels`` out at once; returns how much L rises."""
-        rows = self.blocks[list(channels)].flatten()
-        self.present[list(channels)] = False
+        rows = self._marked(channels, False)
         block, weight, columns = self.inverse[rows[:, None], rows], self.weight[rows], self.inverse[:, rows]
         self.weight -= columns @ torch.linalg.solve(block, weight)
         self.inverse -= columns @ torch.linalg.solve(block, columns.T)
@@ -84,8 +83,7 @@ class Quadratic:
 
     def add(self, channels: Sequence[int]) -> float:
         """Put absent ``channels`` back at once; returns how much L falls."""
-        rows = self.blocks[list(channels)].flatten()
-        self.present[list(channels)] = True
+        rows = self._marked(channels, True)
         read = self.inverse @ self.hessian[:, rows]
         inverse = torch.linalg.inv(self.hessian[rows[:, None], rows] - self.hessian[rows] @ read)
         open_part = self.linear[rows] - self.hessian[rows] @ self.weight
@@ -97,3 +95,9 @@ class Quadratic:
         self.inverse[rows] = self.inverse[:, rows].T
         self.inverse[rows[:, None], rows] = inverse
         return (open_part * weight).sum().item() / 2
+
+    def _marked(self, channels: Sequence[int], present: bool) -> Tensor:
+        """Note whether ``channels`` are present; returns their rows."""
+        places = torch.tensor(channels, device=self.present.device)
+        self.present[places] = present
+        return self.blocks[places].flatten()
