@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-import torch
 from torch import Tensor, nn
 
 from nisp.pruning.contract import Group
@@ -42,16 +41,12 @@ def input_moments(model: nn.Module, groups: Sequence[Group], images: Inputs, bat
     A position of a convolution's input counts once, whatever the kernel and the padding. A layer that runs several
     times has the moments of all its runs. A feature of a linear layer behind a flatten is an input of its own.
     """
-    found = layer_inputs(model, groups, images, _sums, batch)
-    return {name: reduce(Moments.joined, map(_of_sums, parts)) for name, parts in found.items() if parts}
+    found = layer_inputs(model, groups, images, _moments, batch)
+    return {name: reduce(Moments.joined, parts) for name, parts in found.items() if parts}
 
 
-def _sums(values: Tensor) -> Tensor:
-    """Count, mean and squared deviation of ``values`` (..., inputs): shape (3, inputs)."""
+def _moments(values: Tensor) -> Moments:
+    """Of ``values``, shape (..., inputs)."""
     rows = values.flatten(0, -2).double()
     mean = rows.mean(0)
-    return torch.stack([torch.full_like(mean, len(rows)), mean, (rows - mean).square().sum(0)])
-
-
-def _of_sums(sums: Tensor) -> Moments:
-    return Moments(int(sums[0, 0]), sums[1], sums[2])
+    return Moments(len(rows), mean, (rows - mean).square().sum(0))
