@@ -69,7 +69,7 @@ def removal_order(losses: Sequence[Quadratic], channels: int, keep: int, step: i
     """All channels, in the order in which they go; the last ``keep`` are those that stay after local search."""
     gone: list[int] = []
     _remove_greedily(losses, gone, channels, channels - keep, step)
-    for _ in range(swaps if gone and keep else 0):
+    for _ in range(swaps if gone else 0):
         if not _swapped(losses, gone, min(step, keep, len(gone)), channels):
             break
     _remove_greedily(losses, gone, channels, keep, step)

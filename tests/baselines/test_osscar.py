@@ -124,6 +124,47 @@ def test_swaps_find_what_greedy_removal_misses(keep):
     assert better >= 2 and best >= 38
 
 
+def searched_by_numpy(loss, channels, keep, step, swaps):
+    """The whole search with every loss solved from the start; also whether an exchange was undone for a lower loss."""
+
+    def cheapest(gone, count):
+        now, _ = direct(loss, set(gone))
+        costs = {c: direct(loss, {*gone, c})[0] - now for c in range(channels) if c not in gone}
+        return sorted(costs, key=costs.get)[:count]
+
+    def shares(count):
+        return [len(part) for part in np.array_split(range(count), max(1, count // step)) if len(part)]
+
+    gone, undone = [], False
+    for count in shares(channels - keep):
+        gone += cheapest(gone, count)
+    for _ in range(swaps):
+        count = min(step, keep, len(gone))
+        tried = [*gone, *cheapest(gone, count)]
+        now, _ = direct(loss, set(tried))
+        gains = {c: now - direct(loss, set(tried) - {c})[0] for c in tried}
+        back = sorted(gains, key=gains.get, reverse=True)[:count]
+        tried = [channel for channel in tried if channel not in back]
+        before, after = direct(loss, set(gone))[0], direct(loss, set(tried))[0]
+        if after >= before - 1e-9:
+            undone = undone or after > before + 1e-3 * abs(before)
+            break
+        gone = tried
+    for count in shares(keep):
+        gone += cheapest(gone, count)
+    return gone, undone
+
+
+@pytest.mark.parametrize(("keep", "step"), [(5, 1), (4, 2), (1, 2), (5, 3), (8, 2)])
+def test_the_search_is_the_one_that_solves_every_loss_from_the_start(keep, step):
+    undone = 0
+    for seed in range(12):
+        expected, lost = searched_by_numpy(drawn(seed, 9, 1), 9, keep, step, 20)
+        assert removal_order([drawn(seed, 9, 1)], 9, keep, step, 20) == expected
+        undone += lost
+    assert undone or step == 1 or keep in (1, 8), "channels that are best one by one need not be best together"
+
+
 def test_a_swap_takes_the_cheapest_out_and_the_best_back_in():
     """On the first of these problems where one exchange helps."""
     for seed in range(200):
@@ -217,6 +258,11 @@ def test_the_channels_that_stay_are_those_of_the_search_and_further_options_coun
     assert set(kept.tolist()) == set(order[-given.keep[first.name] :])
     assert not torch.equal(found["3"], score(given, step=9)["3"])
     assert not torch.equal(found["3"], score(given, swaps=0)["3"])
+
+
+def test_where_all_channels_stay_they_are_ordered_greedily():
+    """As in an allocation by scores, which asks before it is known how many go."""
+    assert removal_order([drawn()], 7, 7, 1, 20) == removal_order([drawn()], 7, 1, 1, 0)
 
 
 def test_places_by_hand():
