@@ -24,13 +24,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 from torch import Tensor, nn
 
+from baselines._front_to_back import Layers, front_to_back, original_rows
 from baselines._greedy import gram
-from nisp.pruning.contract import Group, Problem, Scores, silence
-from nisp.pruning.copies import copied
+from nisp.pruning.contract import Group, Problem, Scores
 from nisp.pruning.layer_weights import weight_of
-from nisp.pruning.reconstruction import refit, surviving_inputs
-from nisp.pruning.sampling import Rows, sampled_rows
-from nisp.pruning.selection import kept_channels
 
 SMALLEST = 1e-6
 """The smallest penalty that is tried, relative to the one at which every weight vanishes."""
@@ -50,27 +47,15 @@ def score(problem: Problem, refit_layers: bool = False) -> Scores:
 
     refit_layers  re-solve the layers that read a group before the next group is chosen
     """
-    model = copied(problem.model)
-    readers = tuple({consumer.name: None for group in problem.groups for consumer in group.consumers})
-    targets = sampled_rows(problem.model, readers, problem.images, problem.seed)
-    scores: Scores = {}
-    kept = {}
-    for group in problem.groups:
-        layers = tuple(consumer.name for consumer in group.consumers if consumer.name in targets)
-        rows = sampled_rows(model, layers, problem.images, problem.seed)
-        products, moments = system(model, group, rows, targets)
-        scores[group.name] = selection(products, moments, problem.keep[group.name]).abs()
-        kept[group.name] = kept_channels(scores[group.name], problem.keep[group.name])
-        silence(model, group, kept[group.name])
-        for layer in layers if refit_layers else ():
-            inputs = surviving_inputs(layer, problem.groups, kept)
-            refit(model, layer, inputs, targets[layer], problem.images, problem.seed)
-    return scores
+    targets = original_rows(problem)
+
+    def weights(model: nn.Module, group: Group, rows: Layers, _: Mapping[str, Tensor]) -> Tensor:
+        return selection(*system(model, group, rows, targets), problem.keep[group.name]).abs()
+
+    return front_to_back(problem, weights, targets if refit_layers else None)
 
 
-def system(
-    model: nn.Module, group: Group, rows: Mapping[str, Rows], targets: Mapping[str, Rows]
-) -> tuple[Tensor, Tensor]:
+def system(model: nn.Module, group: Group, rows: Layers, targets: Layers) -> tuple[Tensor, Tensor]:
     """Normal equations for weights of the channels' contributions to their consumers' outputs that fit the target.
 
     Products of contributions, shape (channels, channels), and of contributions with the target, shape (channels,),

@@ -32,7 +32,7 @@ RUNS = pa.DataFrameSchema(
     {
         **_KEY,
         "criterion": pa.Column(str),
-        "reconstruction": pa.Column(str, pa.Check.isin(["none", "least_squares"])),
+        "reconstruction": pa.Column(str, pa.Check.isin(["none", "least_squares", "mean"])),
         "recovery": pa.Column(str),
         "steps": pa.Column(int, pa.Check.ge(1)),
         **_CUT,

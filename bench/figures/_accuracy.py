@@ -8,9 +8,9 @@ from bench.figures._results import Drawing, Results
 
 STAGES = (
     "Rows: right after channels are removed; with batch-norm statistics re-estimated on training images (LeNet has "
-    "none); with the next layers re-solved by least squares and statistics re-estimated; after fine-tuning or training "
-    "from scratch. The rows have scales of their own. Mean over seeds, with a band of one standard deviation for NISP; "
-    "the grey line is the unpruned network."
+    "none); with the next layers re-solved by least squares, or with removed channels replaced by their means, and "
+    "statistics re-estimated; after fine-tuning or training from scratch. The rows have scales of their own. Mean over "
+    "seeds, with a band of one standard deviation for NISP; the grey line is the unpruned network."
 )
 
 
@@ -47,12 +47,13 @@ def _settled(untrained: pd.DataFrame) -> pd.DataFrame:
 def _stages(runs: pd.DataFrame) -> list[tuple[str, pd.DataFrame, str]]:
     """(title, rows, metric) of each stage."""
     untrained = _settled(style.untrained(runs))
-    plain, refit = (untrained[untrained["reconstruction"] == kind] for kind in ("none", "least_squares"))
+    plain, refit, means = (untrained[untrained["reconstruction"] == kind] for kind in style.RECONSTRUCTIONS)
     ratios = plain.groupby("method")["ratio"].nunique()
     curves = plain[plain["method"].isin(ratios[ratios >= min(3, ratios.max())].index)] if len(ratios) else plain
     return [
         ("after pruning", curves, "top1_pruned"),
         ("after recalibration", curves, "top1_recalibrated"),
         ("with least squares", refit, "top1_final"),
+        ("with mean compensation", means, "top1_final"),
         ("after recovery", style.trained(runs), "top1_final"),
     ]

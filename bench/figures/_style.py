@@ -15,6 +15,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8
 """Okabe and Ito's, with brown and wine in place of yellow, which does not show on white."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h", "p", "<", ">")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (4, 1, 1, 1, 1, 1)))
+RECONSTRUCTIONS = {"none": "none", "least_squares": "least squares", "mean": "mean compensation"}
 GREYS = ("#000000", "#666666", "#A0A0A0", "#444444")
 NAMES = {
     "lenet": "LeNet", "plain": "Plain", "resnet": "ResNet", "cifarnet": "Cifar-net", "alexnet": "AlexNet",
@@ -38,8 +39,9 @@ def apply() -> None:
 def look(suite: Suite, method: str) -> dict[str, Any]:
     """Colour, marker and dash of a method: one for each criterion in all figures, greys for training from scratch.
 
-    Markers are hollow where the next layers were re-solved by least squares; a tuned learning rate, or several steps,
-    change marker and dash. NISP's own line is the thickest.
+    Markers are hollow where the next layers were re-solved by least squares, and half filled where removed channels
+    were replaced by their means; a tuned learning rate, or several steps, change marker and dash. NISP's own line is
+    the thickest.
     """
     spec = suite.methods[method]
     specs = [spec for name, spec in suite.methods.items() if not name.startswith("scratch")]
@@ -52,6 +54,8 @@ def look(suite: Suite, method: str) -> dict[str, Any]:
     style = {"color": COLOURS[index % 9], "marker": MARKERS[other % 12], "linestyle": DASHES[other % 9]}
     if spec.reconstruction == "least_squares":
         style["markerfacecolor"] = "white"
+    if spec.reconstruction == "mean":
+        style["fillstyle"] = "left"
     return style | ({"linewidth": 2.4, "zorder": 5} if spec.criterion == "nisp" else {})
 
 

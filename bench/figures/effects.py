@@ -38,7 +38,7 @@ def draw(results: Results) -> Drawing:
         part = levels[levels["panel"] == panel].set_index(["term", "level"]).loc[rows]
         factors = list(dict.fromkeys(term for term, _ in rows))
         _intervals(bottom, part, range(len(rows)), [style.COLOURS[factors.index(term) % 9] for term, _ in rows])
-        bottom.set_yticks(range(len(rows)), [f"{term}: {level}" for term, level in rows], fontsize=7)
+        bottom.set_yticks(range(len(rows)), [f"{term}: {_named(term, level)}" for term, level in rows], fontsize=7)
         bottom.axvline(0, color="black", linewidth=0.8)
         bottom.set_xlabel("points of top-1")
     for first in axes[:, 0]:
@@ -49,6 +49,10 @@ def draw(results: Results) -> Drawing:
         f"{LEAST_SHARE:g} % everywhere are not shown. Below: what each level adds to the mean of all. Means over "
         "seeds with 95 % bootstrap-t intervals."
     )
+
+
+def _named(term: str, level: str) -> str:
+    return style.RECONSTRUCTIONS[level] if term == "reconstruction" else level
 
 
 def _intervals(axes: Axes, part: pd.DataFrame, places: Sequence[int], colours: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from bench.data import Dataset
 from bench.runs.size import Size, size_of
 from bench.training import evaluation
 from nisp.classifiers import final_layers
+from nisp.pruning import counting
 from nisp.pruning.surgery import Anatomy, anatomy
 
 Ranking = Callable[[Tensor], Tensor]
@@ -23,7 +24,8 @@ class Base:
 
     outputs    of the test images, shape (n, classes)
     responses  final responses to the validation images, shape (n, features)
-    sizes      of its pruned networks so far, by the channels left in each group
+    sizes      of its pruned networks so far, by the channels left in each group and the number of parameters, which
+               differs where a reconstruction gave layers a bias
     """
 
     model: nn.Module
@@ -40,10 +42,10 @@ class Base:
 
     def size_without(self, model: nn.Module, kept: Mapping[str, Tensor]) -> Size:
         """Size of ``model``, this network with only the ``kept`` channels; which of them stay does not matter."""
-        counts = tuple(len(kept[group.name]) for group in self.anatomy.groups)
-        if counts not in self.sizes:
-            self.sizes[counts] = size_of(model, self.dataset.example, self.size.counter)
-        return self.sizes[counts]
+        shape = (*(len(kept[group.name]) for group in self.anatomy.groups), counting.params(model))
+        if shape not in self.sizes:
+            self.sizes[shape] = size_of(model, self.dataset.example, self.size.counter)
+        return self.sizes[shape]
 
 
 def prepared(model: nn.Module, dataset: Dataset, ranking: Ranking) -> Base:

@@ -1,4 +1,4 @@
-"""The stages of a run before recovery: how many channels to remove, which ones, and least squares on the rest."""
+"""The stages of a run before recovery: how many channels to remove, which ones, and what reconstructs the rest."""
 
 import time
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from bench.runs.setup import Setup, Target
 from bench.training.streams import stream
 from nisp.pruning.contract import Scores, silence
 from nisp.pruning.copies import copied
+from nisp.pruning.mean_compensation import mean_compensation
 from nisp.pruning.reconstruction import Refit, least_squares
 from nisp.pruning.selection import select
 from nisp.pruning.surgery import Anatomy, anatomy, removal_error, remove_channels
@@ -63,7 +64,9 @@ def pruned(setup: Setup, stage: Stage, keep: Mapping[str, int]) -> Stage:
     error = removal_error(model, smaller, structure, kept, setup.calibration.images[:4])
     refits: list[Refit] = []
     if setup.method.reconstruction == "least_squares":
-        smaller, refits = _reconstructed(setup, model, structure, kept)
+        smaller, refits = _solved_again(setup, model, structure, kept)
+    elif setup.method.reconstruction == "mean":
+        mean_compensation(model, smaller, structure.groups, kept, setup.calibration.images)
     return Stage(
         model=smaller,
         kept={name: stage.kept[name][indices] for name, indices in kept.items()},
@@ -84,7 +87,7 @@ def _scored(setup: Setup, stage: Stage, structure: Anatomy, keep: Mapping[str, i
     return scores, time.perf_counter() - start
 
 
-def _reconstructed(
+def _solved_again(
     setup: Setup, model: nn.Module, structure: Anatomy, kept: Mapping[str, Tensor]
 ) -> tuple[nn.Module, list[Refit]]:
     """The pruned network with its layers re-solved; ridges are chosen on the same number of validation images."""

@@ -21,7 +21,7 @@ class Compositions(Strict):
     @property
     def methods(self) -> dict[str, MethodSpec]:
         """Label -> method: criterion, reconstruction and recovery joined by +, without "none" and "recalibrate"."""
-        suffixes = {"none": "", "least_squares": "+ls"}
+        suffixes = {"none": "", "least_squares": "+ls", "mean": "+mean"}
         return {
             f"{criterion}{suffixes[reconstruction]}{'' if recovery == 'recalibrate' else f'+{recovery}'}": MethodSpec(
                 criterion=criterion, reconstruction=reconstruction, recovery=recovery

@@ -8,7 +8,7 @@ from bench.suite import plugins
 from bench.suite.fields import Name, Seed, Strict, check_options
 from bench.training.recoveries import Recovery
 
-Reconstruction = Literal["none", "least_squares"]
+Reconstruction = Literal["none", "least_squares", "mean"]
 
 
 def _known(name: str, folders: tuple[str, ...], what: str) -> str:

@@ -14,8 +14,8 @@ Pinned by: tests/nisp/test_own_criteria.py::test_lbl_is_nisps_own_ranking_at_the
 import torch
 from torch import Tensor
 
-from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Problem, Scores
+from nisp.pruning.layer_inputs import layer_inputs
 from nisp.pruning.layer_weights import weight_of
 from nisp.rankings.inf_fs import inf_fs
 

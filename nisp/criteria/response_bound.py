@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from nisp.backward import BackwardPass, checked
-from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group, Problem, Scores, channel_axis
 from nisp.pruning.inputs import count, part
+from nisp.pruning.layer_inputs import layer_inputs
 from nisp.pruning.layer_weights import weight_of
 from nisp.pruning.selection import kept_channels
 from nisp.rankings.inf_fs import inf_fs

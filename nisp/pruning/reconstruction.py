@@ -53,7 +53,7 @@ def least_squares(
     for name in sorted(layers, key=order.__getitem__):
         inputs = surviving_inputs(name, groups, kept)
         system, check = (
-            _system(silenced, name, inputs, target.outputs, part, seed)
+            System.of(silenced, name, inputs, target.outputs, sampled_rows(silenced, (name,), part, seed)[name])
             for target, part in ((targets[name], images), (checks[name], validation))
         )
         solutions = system.solved(RIDGES)
@@ -82,18 +82,19 @@ def surviving_inputs(layer: str, groups: Sequence[Group], kept: Mapping[str, Ten
 
 def refit(model: nn.Module, layer: str, inputs: Tensor, target: Rows, images: Tensor, seed: int) -> float:
     """Re-solve ``layer`` in place on its ``inputs`` for ``target.outputs`` with RIDGE; return the remaining error."""
-    system = _system(model, layer, inputs, target.outputs, images, seed)
+    system = System.of(model, layer, inputs, target.outputs, sampled_rows(model, (layer,), images, seed)[layer])
     solution = system.solved([RIDGE])[RIDGE]
     system.apply(model, *solution)
     return system.error(*solution)
 
 
 @dataclass(frozen=True)
-class _System:
+class System:
     """A layer's linear system: the change of its weights that brings its outputs closest to their targets.
 
-    Ridge regression around the present weights; the bias, if there is one, is free. In float64.
+    Ridge regression around the present weights of ``inputs``; the bias, if there is one, is free. In float64.
 
+    present   these weights, shape (outputs, inputs x taps)
     rows      the layer's inputs, shape (n, inputs x taps)
     residual  the targets minus the layer's outputs without bias, shape (n, outputs)
     scale     squared deviation of the targets from their mean
@@ -106,6 +107,34 @@ class _System:
     rows: Tensor
     residual: Tensor
     scale: Tensor
+
+    @classmethod
+    def of(cls, model: nn.Module, layer: str, inputs: Tensor, targets: Tensor, rows: Rows) -> "System":
+        """The system of ``layer``, given the ``rows`` of it in ``model`` and the target of each, shape (n, outputs).
+
+        Other inputs than ``inputs`` contribute what they do at present: those in no group, which are never removed.
+        """
+        weight = weight_of(model, layer).double()
+        others = weight.transpose(0, 1).flatten(1).any(1)
+        others[inputs.to(weight.device)] = False
+
+        def read_by(columns: Tensor) -> tuple[Tensor, Tensor]:
+            columns = columns.to(weight.device)
+            return rows.inputs[:, columns].double().flatten(1), weight[:, columns].flatten(1)
+
+        own, present = read_by(inputs)
+        other, fixed = read_by(others.nonzero()[:, 0])
+        bias = dict(model.named_parameters()).get(f"{layer}.bias")
+        targets = targets.double()
+        return cls(
+            layer=layer,
+            inputs=inputs,
+            present=present,
+            bias=None if bias is None else bias.detach().to(torch.float64, copy=True),  # it will be overwritten
+            rows=own,
+            residual=targets - own @ present.T - other @ fixed.T,
+            scale=((targets - targets.mean(0)) ** 2).sum(),
+        )
 
     @property
     def shift_before(self) -> Tensor:
@@ -141,20 +170,3 @@ class _System:
         set_inputs(model, self.layer, self.inputs, solved)
         if self.bias is not None:
             model.get_parameter(f"{self.layer}.bias").copy_(shift)
-
-
-def _system(model: nn.Module, layer: str, inputs: Tensor, outputs: Tensor, images: Tensor, seed: int) -> _System:
-    """The system of ``layer`` with its inputs in ``model`` and the target ``outputs``."""
-    rows = sampled_rows(model, (layer,), images, seed)[layer].inputs[:, inputs].double().flatten(1)
-    present = weight_of(model, layer)[:, inputs].double().flatten(1)
-    bias = dict(model.named_parameters()).get(f"{layer}.bias")
-    targets = outputs.double()
-    return _System(
-        layer=layer,
-        inputs=inputs,
-        present=present,
-        bias=None if bias is None else bias.detach().to(torch.float64, copy=True),  # it will be overwritten
-        rows=rows,
-        residual=targets - rows @ present.T,
-        scale=((targets - targets.mean(0)) ** 2).sum(),
-    )

@@ -16,7 +16,7 @@ from tests.conftest import Grouped, build, problem
 UNFIT = {
     ("bn_scale", "lenet"): "0: there is no batch norm",
     ("bn_scale", "grouped"): "first: there is no batch norm",
-    **{(name, "grouped"): "layer parts" for name in ("thinet", "thinet_sequential", "lasso")},
+    **{(name, "grouped"): "layer parts" for name in ("thinet", "thinet_sequential", "lasso", "osscar")},
 }
 """Criterion and network that do not go together: what the refusal names."""
 

@@ -137,7 +137,7 @@ def test_lbl_of_a_flattened_map_averages_its_positions(digits):
 
 
 def test_lbl_does_not_depend_on_the_batches(digits):
-    from nisp.layer_inputs import layer_inputs
+    from nisp.pruning.layer_inputs import layer_inputs
 
     net = build("plain", 4)
     given, _ = problem(net, digits)

@@ -41,7 +41,7 @@ BOUNDS = [
     (RUNS, WHOLE, "learning_rate_factor", {0.01, np.nan}, {0.0}),
     (RUNS, WHOLE, "macs_counter", {"ptflops", "torch"}, {"other"}),
     *[(RUNS, WHOLE, name, {0, 10**12, None}, {-1}) for name in ("macs_torch_base", "macs_torch")],
-    (RUNS, WHOLE, "reconstruction", {"none", "least_squares"}, {"other"}),
+    (RUNS, WHOLE, "reconstruction", {"none", "least_squares", "mean"}, {"other"}),
     (CURVES, EPOCH, "epoch", {0}, {-1}),
     (CURVES, EPOCH, "test_top1", *PER_CENT),
     (CURVES, EPOCH, "train_loss", {1.0, np.nan}, set()),

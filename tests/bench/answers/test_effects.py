@@ -7,7 +7,7 @@ import pytest
 from bench.answers.effects import EFFECTS, effects, variance_shares
 from bench.answers.statistics import paired_bootstrap
 from bench.answers.tables import read, write
-from bench.suite.experiments import Experiment
+from bench.suite.experiments import Compositions, Experiment
 from bench.suite.schema import Suite
 
 CRITERIA, RECOVERIES, RATIOS, SEEDS = ("nisp", "random"), ("none", "recalibrate"), (0.25, 0.5, 0.75), (0, 1, 2, 3)
@@ -75,6 +75,12 @@ def test_an_interaction_is_told_from_main_effects():
     shares = shares[shares["kind"] == "share"].set_index("term")["value"]
     assert shares["criterion x recovery"] == pytest.approx(100)
     assert shares["criterion"] == pytest.approx(0, abs=1e-9)
+
+
+def test_every_reconstruction_has_a_suffix():
+    made = Compositions(criteria=["nisp"], reconstructions=["none", "least_squares", "mean"])
+    labels = {label: spec.reconstruction for label, spec in made.methods.items()}
+    assert labels == {"nisp": "none", "nisp+ls": "least_squares", "nisp+mean": "mean"}
 
 
 def test_shares_add_up_and_agree_with_an_analysis_of_variance_by_least_squares():

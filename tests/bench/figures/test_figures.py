@@ -1,6 +1,8 @@
 """Figures of the most crowded reference run: nothing is cut off at their edges."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
@@ -53,3 +55,26 @@ def test_a_legend_has_the_columns_that_fit(labels, columns):
     [legend] = figure.legends
     assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
     plt.close(figure)
+
+
+def test_reconstructions_have_markers_stages_and_names_of_their_own(results):
+    """The reference run as if least squares had been mean compensation, and the other way round."""
+    methods = results.suite.methods
+    looks = {kind: _look_of(results.suite, kind) for kind in _style.RECONSTRUCTIONS}
+    assert "markerfacecolor" not in looks["none"] and "fillstyle" not in looks["none"]
+    assert looks["least_squares"]["markerfacecolor"] == "white" and looks["mean"]["fillstyle"] == "left"
+    assert {spec.reconstruction for spec in methods.values()} == {"none", "least_squares"}
+    runs, effects = (frame.replace("least_squares", "mean") for frame in (results.runs, results.effects))
+    figure, _ = plugins.load(FIGURES, "accuracy_vs_ratio").draw(replace(results, runs=runs))
+    stages = [axes.get_ylabel().partition("\n")[0] for axes in figure.axes if axes.get_ylabel()]
+    assert stages == ["after pruning", "after recalibration", "with mean compensation", "after recovery"]
+    figure, _ = plugins.load(FIGURES, "effects").draw(replace(results, effects=effects))
+    labels = {label.get_text() for axes in figure.axes for label in axes.get_yticklabels()}
+    assert {"reconstruction: none", "reconstruction: mean compensation"} <= labels
+    plt.close("all")
+
+
+def _look_of(suite, reconstruction):
+    method = next(iter(suite.methods))
+    changed = suite.methods[method].model_copy(update={"reconstruction": reconstruction})
+    return _style.look(SimpleNamespace(methods={**suite.methods, method: changed}), method)

@@ -98,6 +98,17 @@ def test_least_squares_is_given_calibration_images_and_as_many_of_the_validation
     assert not torch.equal(silenced[3].weight, original[3].weight)
 
 
+def test_mean_compensation_is_given_the_cut_network_and_calibration_images(base, monkeypatch):
+    given, whole = [], stages.mean_compensation
+    monkeypatch.setattr(stages, "mean_compensation", lambda *args: given.append(args) or whole(*args))
+    result = run(base, method("none", MAGNITUDE, reconstruction="mean"), PROTOCOL, HALF, SEED)
+    [(original, small, groups, kept, images)] = given
+    assert original is base.model and small is result.model and groups == base.anatomy.groups
+    assert {len(indices) for indices in kept.values()} == {8, 16}
+    assert torch.equal(images, base.dataset.calibration(100, stream(SEED, "calibration")).images)
+    assert not result.refits
+
+
 def test_final_responses_are_ranked_on_the_first_training_images_and_compared_on_validation_images(digits, monkeypatch):
     ranked = []
     monkeypatch.setattr(base_network, "RANKED_IMAGES", 70)

@@ -116,6 +116,30 @@ def test_least_squares_reports_every_layer(base):
     assert all(refit.error < refit.error_before for refit in result.refits)
 
 
+def test_statistics_that_are_estimated_again_absorb_mean_compensation_in_front_of_a_batch_norm(digits):
+    """In a ResNet, of all layers but the classifier; new biases count as parameters and MACs, in any order of runs."""
+    torch.manual_seed(0)
+    model = build("resnet", 8)
+    train(model, digits, PROTOCOL.base, 0)
+    none, mean = method(), method(reconstruction="mean")
+    found = []
+    for order in ((none, mean), (mean, none)):
+        base = prepared(model, digits, inf_fs)
+        found.append({each.reconstruction: run(base, each, PROTOCOL, HALF, 0) for each in order})
+    plain, results = found[0]["none"], found[0]["mean"]
+    assert all(found[1][name].row["macs"] == result.row["macs"] for name, result in found[0].items())
+    grown = {n: p.numel() for n, p in results.model.named_parameters() if n not in dict(plain.model.named_parameters())}
+    assert len(grown) == 8 and all(name.endswith(".bias") for name in grown)
+    assert results.row["params"] == plain.row["params"] + sum(grown.values())
+    assert plain.row["macs"] < results.row["macs"] < 1.02 * plain.row["macs"]
+    assert results.row["top1_pruned"] != plain.row["top1_pruned"]
+    images = digits.test.images[:50]
+    with torch.no_grad():
+        shift = results.model.classifier.bias - plain.model.classifier.bias
+        torch.testing.assert_close(results.model(images), plain.model(images) + shift, rtol=1e-3, atol=1e-3)
+    assert shift.abs().max() > 0.01
+
+
 @pytest.mark.parametrize("allocation", ["uniform", "scores", "magnitude"])
 def test_all_methods_meet_the_same_macs(base, allocation):
     sensitivity = baselines.magnitude.score if allocation == "magnitude" else None

@@ -6,9 +6,9 @@ from torch import nn
 
 import baselines.taylor
 from baselines._responses import mean_over_images
-from nisp.layer_inputs import layer_inputs
 from nisp.pruning import anatomy
 from nisp.pruning.contract import Problem
+from nisp.pruning.layer_inputs import layer_inputs
 from nisp.pruning.memory import in_batches, is_out_of_memory
 from nisp.pruning.sampling import sampled_rows
 from nisp.responses import final_responses

@@ -166,6 +166,39 @@ def test_inputs_that_survive_are_those_of_kept_channels_and_of_groups_that_stay_
     assert surviving_inputs("y", groups, {"b": torch.tensor([1])}).tolist() == [0, 1, 2, 3]
 
 
+class WithImage(nn.Module):
+    """The second layer reads the first one's channels and the image, which is in no group."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 4), nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.second(torch.cat([torch.tanh(self.first(x)), x], 1))
+
+
+def test_inputs_that_are_in_no_group_contribute_what_they_did():
+    net, images = WithImage().double(), torch.randn(50, 2).double()
+    group = Group("first", (), (Consumer("second", torch.arange(4)[:, None]),), 4)
+    same = copy.deepcopy(net)
+    [found] = least_squares(net, same, [group], {}, images, images[:20], 0)
+    assert found.error_before < 1e-20 and torch.allclose(same(images), net(images), rtol=0, atol=1e-12)
+    pruned = copy.deepcopy(net)
+    silence(pruned, group, [0, 2])
+    [found] = least_squares(net, pruned, [group], {"first": [0, 2]}, images, images[:20], 0)
+    weight, outputs = net.second.weight.detach(), net(images).detach()
+    x, y = torch.tanh(net.first(images)).detach()[:, [0, 2]], outputs - images @ weight[:, 4:].T
+    expected = solved(x.numpy(), y.numpy(), weight[:, [0, 2]].numpy(), found.ridge, True)
+    np.testing.assert_allclose(pruned.second.weight.detach()[:, [0, 2]], expected[0], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(pruned.second.bias.detach(), expected[1], rtol=1e-8, atol=1e-10)
+    assert torch.equal(pruned.second.weight[:, 4:], weight[:, 4:])
+    assert found.error == pytest.approx(((outputs - pruned(images)) ** 2).sum().item() / squared_deviation(outputs))
+
+
+def squared_deviation(outputs):
+    return ((outputs - outputs.mean(0)) ** 2).sum().item()
+
+
 def test_constant_targets_leave_no_error():
     """Nothing varies, so there is nothing that could be left over: 0, not a division by zero."""
     model = nn.Sequential(nn.Linear(3, 2)).double()

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from nisp import final_responses
-from nisp.layer_inputs import layer_inputs
 from nisp.pruning.contract import Consumer, Group
+from nisp.pruning.layer_inputs import layer_inputs
 
 
 class Mixed(nn.Module):

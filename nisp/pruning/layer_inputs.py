@@ -1,6 +1,7 @@
 """The inputs of a network's layers over many images, reduced batch by batch."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +10,16 @@ from nisp.pruning.contract import Group, channel_axis, evaluating
 from nisp.pruning.inputs import Inputs, called
 from nisp.pruning.memory import in_batches
 
+T = TypeVar("T")
+
 BATCH = 32
 """Images in memory at once; small, because of images of 224 pixels."""
 
 
 @torch.no_grad()
 def layer_inputs(
-    model: nn.Module, groups: Sequence[Group], images: Inputs, reduce: Callable[[Tensor], Tensor], batch: int = BATCH
-) -> dict[str, list[Tensor]]:
+    model: nn.Module, groups: Sequence[Group], images: Inputs, reduce: Callable[[Tensor], T], batch: int = BATCH
+) -> dict[str, list[T]]:
     """Consumer of any of ``groups`` -> ``reduce`` of its input, one entry per batch, in order.
 
     ``reduce`` gets a layer's input with channels last, shape (n, ..., channels). A layer that runs several times in a
@@ -24,8 +27,8 @@ def layer_inputs(
     changed.
     """
     names = {consumer.name: None for group in groups for consumer in group.consumers}
-    read: dict[str, list[Tensor]] = {}
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    read: dict[str, list[T]] = {}
+    found: dict[str, list[T]] = {name: [] for name in names}
 
     def listen(name: str, axis: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def note(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
