@@ -111,7 +111,9 @@ def _where(question: Question, count: int) -> str:
         return f"from {question.models[0]} to {question.models[-1]}"
     if count > 1:
         return f"over all {count} settings"
-    [label] = question.models
+    label, *others = question.models
+    if others:  # runs of the other models are missing
+        return "over all settings"
     return f"in {cell_setting(label, question.ratios[0]) if len(question.ratios) == 1 else label}"
 
 

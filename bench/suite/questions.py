@@ -1,12 +1,13 @@
 """The questions of a suite; no measured number depends on them."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from bench.suite.fields import Name, Ratio, Strict, distinct
 
 TOP1 = ("top1_pruned", "top1_recalibrated", "top1_final")
+Kind = Literal["difference", "noninferiority", "slope"]
 METRICS = (
     *TOP1,
     "top5_final",
@@ -32,7 +33,7 @@ class Question(Strict):
     id: Name
     text: str
     claim: str
-    kind: Literal["difference", "noninferiority", "slope"]
+    kind: Kind
     subject: Name
     against: tuple[Name, ...] = Field(min_length=1)
     metric: str
@@ -50,7 +51,7 @@ class Question(Strict):
         kind, metric = given.get("kind"), given.get("metric")
         if kind == "difference" and metric in TOP1:
             return given | {"margin": 1.0}
-        if metric in METRICS:
+        if kind in get_args(Kind) and metric in METRICS:
             what = f"{metric} per layer" if kind == "slope" else metric
             raise ValueError(f"needs a 'margin': the largest difference in {what} that does not matter")
         return given
