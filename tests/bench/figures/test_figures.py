@@ -1,13 +1,15 @@
 """Figures of the most crowded reference run: nothing is cut off at their edges."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.colors import to_rgb
 
 from bench.answers import tables
 from bench.answers.effects import EFFECTS
-from bench.figures import FIGURES, _style
+from bench.figures import FIGURES, _style, verdict_forest
 from bench.figures._results import Results
 from bench.suite import plugins
 from bench.suite.loading import load_suite
@@ -52,4 +54,24 @@ def test_a_legend_has_the_columns_that_fit(labels, columns):
     _style.legend(figure, [axes], 3)
     [legend] = figure.legends
     assert legend._ncols == columns and legend.get_window_extent().width <= figure.bbox.width
+    plt.close(figure)
+
+
+def test_verdicts_are_told_apart_by_marker_and_in_grey():
+    looks = list(verdict_forest.LOOK.values())
+    grey = [
+        sum(weight * part for weight, part in zip((0.299, 0.587, 0.114), to_rgb(look[0]), strict=True))
+        for look in looks
+    ]
+    assert set(verdict_forest.LOOK) == set(tables.KINDS) and len({look[1] for look in looks}) == len(looks)
+    assert all(lighter - darker > 0.1 for darker, lighter in pairwise(grey))
+
+
+def test_rows_over_all_settings_are_bold_and_on_top_of_their_settings(results):
+    figure, _ = verdict_forest.draw(results)
+    for axes, question in zip(figure.axes, results.suite.questions, strict=True):
+        labels = [(label.get_text(), label.get_fontweight()) for label in axes.get_yticklabels()]
+        assert {weight for text, weight in labels if text.endswith("overall")} == {"bold"}
+        assert {weight for text, weight in labels if not text.endswith("overall")} <= {"normal"}
+        assert labels[-1][0] == f"{question.against[0]}  ·  overall", "the first row is drawn at the top"
     plt.close(figure)
