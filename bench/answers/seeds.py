@@ -62,6 +62,6 @@ def power_of_equivalence(
 
 def _error(spreads: Sequence[float], counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Standard error of the mean over settings with so many seeds in each, and its degrees of freedom."""
-    squares = np.square(np.asarray(spreads, dtype=float))
+    squares = np.square(spreads)
     error = np.sqrt(squares.sum() / counts) / len(squares)
     return error, (counts - 1) * squares.sum() ** 2 / np.square(squares).sum()

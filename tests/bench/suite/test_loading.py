@@ -193,3 +193,17 @@ def test_two_seeds_must_have_all_ratios_of_a_question(tmp_path):
     ]
     content = changed(["experiments"], halves) | {"questions": [SMALL["questions"][0] | {"ratios": [0.25, 0.5]}]}
     assert "at ratio 0.25, 0.5, where they have fewer than two seeds in common" in complaint(tmp_path, content)
+
+
+def test_two_seeds_must_have_all_depths_of_a_slope(tmp_path):
+    experiment = SMALL["experiments"][0]
+    halves = [
+        experiment | {"name": f"e{depth}", "seeds": seeds, "models": [{"name": "plain", "depth": depth}]}
+        for depth, seeds in ((4, [0, 1]), (6, [1, 2]))
+    ]
+    slope = SMALL["questions"][0] | {"kind": "slope", "margin": 1.0, "models": ["plain-4", "plain-6"]}
+    content = changed(["experiments"], halves) | {"questions": [slope]}
+    content["training"].pop("models")
+    assert "on 'plain-4, plain-6' at ratio 0.5, where they have fewer" in complaint(tmp_path, content)
+    content["questions"] = [slope | {"kind": "difference"}]
+    assert load_suite(written(tmp_path, content)).questions[0].kind == "difference"
