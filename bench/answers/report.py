@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader
 
-from bench.answers.sentences import Reductions, answer, reductions
+from bench.answers.comparisons import OVERALL
+from bench.answers.sentences import Reductions, by_setting, headline, reductions
 from bench.answers.tables import labelled, panels_of
+from bench.answers.terminal import verdict_of
 from bench.suite.plugins import ROOT
 from bench.suite.questions import Question
 from bench.suite.schema import Suite
 from nisp import __version__
-
-KINDS = ("supported", "contradicted", "inconclusive")
 
 
 def page(
@@ -52,17 +52,16 @@ def page(
 
 
 def _answer(question: Question, verdicts: pd.DataFrame, removed: Reductions) -> dict[str, Any]:
-    """A question's rows, and what they say in one sentence."""
+    """A question's rows, and what they say in two sentences."""
     rows = verdicts[verdicts["question"] == question.id]
-    by_comparison = {
-        name: {kind: int((group["verdict"] == kind).sum()) for kind in KINDS}
-        for name, group in rows.groupby("comparison", sort=False)
-    }
+    words = [verdict_of(row) for row in rows.itertuples()]
+    by_row = rows.assign(words=words).to_dict("records")
     return {
         "question": question,
-        "rows": rows.to_dict("records"),
-        "sentence": answer(question, verdicts, removed),
-        "by_comparison": by_comparison,
+        "overall": [row for row in by_row if row["setting"] == OVERALL],
+        "settings": [row for row in by_row if row["setting"] != OVERALL],
+        "headline": headline(question, verdicts),
+        "by_setting": by_setting(question, verdicts, removed),
     }
 
 

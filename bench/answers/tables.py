@@ -94,6 +94,9 @@ REFITS = pa.DataFrameSchema(
 )
 """Least-squares results of each layer (nisp.pruning.reconstruction.Refit)."""
 
+KINDS = ("supported", "contradicted", "equivalent", "open")
+"""The verdicts that there are (bench.answers.decisions)."""
+
 VERDICTS = pa.DataFrameSchema(
     {
         "question": pa.Column(str),
@@ -105,11 +108,23 @@ VERDICTS = pa.DataFrameSchema(
         "ci_low": pa.Column(float),
         "ci_high": pa.Column(float),
         "p_value": pa.Column(float, pa.Check.in_range(0, 1)),
-        "verdict": pa.Column(str, pa.Check.isin(["supported", "contradicted", "inconclusive"])),
+        "margin": pa.Column(float, _positive),
+        "seeds_needed": pa.Column("Int64", pa.Check.ge(3), nullable=True),
+        "verdict": pa.Column(str, pa.Check.isin(KINDS)),
     },
     strict=True,
     ordered=True,
+    unique=["question", "comparison", "setting"],
 )
+"""A row `overall` per comparison, first, then its settings (bench.answers.verdicts).
+
+difference    signed so that positive favours the subject, with its 95 % interval
+n_seeds       of `overall`, in the setting with the fewest
+p_value       of the verdict, corrected within the question's rows `overall` or within its settings; of an open row the
+              smaller one of difference and equivalence
+margin        in units of the metric
+seeds_needed  per setting, for a decision in 80 % of repetitions; empty if decided, or if more than 1000 are needed
+"""
 
 
 def collected(

@@ -72,20 +72,25 @@ class Suite(Digests):
 
     @model_validator(mode="after")
     def _questions_can_be_answered(self) -> "Suite":
-        """Statistics need at least two pairs, and a slope two depths: checked now, not after the last run."""
-        seeds = self.seeds_of_cells
+        """Statistics need two seeds that have all that is averaged or fitted, and a slope two depths: checked now."""
         depths = {model.label: model.depth for model in self.models}
         for question in self.questions:
             if question.kind == "slope" and len({depths[label] for label in question.models}) < 2:
                 raise ValueError(f"question '{question.id}' asks for a slope over depth, which needs two depths")
-            for against, label, ratio in product(question.against, question.models, question.ratios):
-                subject = seeds[label, question.subject, question.plan, ratio]
-                if len(subject & seeds.get((label, against, question.plan, ratio), subject)) < 2:
+            together = [question.models] if question.kind == "slope" else [(label,) for label in question.models]
+            for against, labels in product(question.against, together):
+                cells = product(labels, question.ratios)
+                if len(set.intersection(*(self._common_seeds(question, against, *cell) for cell in cells))) < 2:
+                    ratios = ", ".join(f"{ratio:g}" for ratio in question.ratios)
                     raise ValueError(
-                        f"question '{question.id}' compares '{question.subject}' with '{against}' on '{label}' at "
-                        f"ratio {ratio:g}, where they have fewer than two seeds in common"
+                        f"question '{question.id}' compares '{question.subject}' with '{against}' on "
+                        f"'{', '.join(labels)}' at ratio {ratios}, where they have fewer than two seeds in common"
                     )
         return self
+
+    def _common_seeds(self, question: Question, against: str, label: str, ratio: float) -> set[int]:
+        seeds = self.seeds_of_cells[label, question.subject, question.plan, ratio]
+        return seeds & self.seeds_of_cells.get((label, against, question.plan, ratio), seeds)
 
 
 def _all_known(what: str, names: Iterable[str], known: Collection[str]) -> None:

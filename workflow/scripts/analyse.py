@@ -6,7 +6,8 @@ from bench.answers import tables
 from bench.answers.effects import EFFECTS, effects
 from bench.answers.sentences import reductions
 from bench.answers.stability import STABILITY, stability
-from bench.answers.verdicts import as_text, verdicts
+from bench.answers.terminal import as_text
+from bench.answers.verdicts import verdicts
 from bench.files import write_text
 from bench.runs.job_log import job
 from bench.suite.loading import load_suite

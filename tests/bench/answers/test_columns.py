@@ -52,7 +52,9 @@ BOUNDS = [
     *[(REFITS, REFIT, name, {0.0}, {-0.1}) for name in ("error", "error_before", "validation_error")],
     (VERDICTS, ANSWER, "n_seeds", {2}, {1}),
     (VERDICTS, ANSWER, "p_value", {0.0, 1.0}, {-0.01, 1.01, np.nan}),
-    (VERDICTS, ANSWER, "verdict", {"contradicted", "inconclusive"}, {"unknown"}),
+    (VERDICTS, ANSWER, "verdict", {"contradicted", "equivalent", "open"}, {"inconclusive"}),
+    (VERDICTS, ANSWER, "margin", {0.01}, {0.0, np.nan}),
+    (VERDICTS, ANSWER, "seeds_needed", {3, 1000, None}, {2}),
     (EFFECTS, EFFECT, "n_seeds", {2}, {1}),
     (EFFECTS, EFFECT, "kind", {"share", "level"}, {"other"}),
     (STABILITY, TAU, "tau_mean", {-1.0, 1.0}, {-1.01, 1.01}),
@@ -90,3 +92,10 @@ def test_no_run_is_there_twice():
     framed([WHOLE, WHOLE | {"seed": 2}, WHOLE | {"ratio": 0.25}, WHOLE | {"depth": 4}], RUNS)
     with pytest.raises(pa.errors.SchemaError):
         framed([WHOLE, WHOLE | {"top1_final": 2.0}], RUNS)
+
+
+def test_no_comparison_is_there_twice():
+    for column in ("question", "comparison", "setting"):
+        framed([ANSWER, ANSWER | {column: "other"}], VERDICTS)
+    with pytest.raises(pa.errors.SchemaError):
+        framed([ANSWER, ANSWER | {"difference": 2.0}], VERDICTS)

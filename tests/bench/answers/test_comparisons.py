@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.answers.statistics import Paired, holm, paired_bootstrap
-from bench.answers.verdicts import verdict, verdicts
+from bench.answers.families import corrected
+from bench.answers.seeds import seeds_needed
+from bench.answers.statistics import paired_bootstrap, stratified
+from bench.answers.verdicts import verdicts
 from tests.bench.answers.test_verdicts import DEPTHS, suite
 
 NOISE = np.random.default_rng(5).normal(0, 0.5, (6, 3, 2)).round(3)
@@ -39,13 +41,26 @@ def runs(*more):
     return runs_of([row(*cell) for cell in grid] + list(more))
 
 
-def check(found, expected, null=0.0):
-    """``expected``: (comparison, setting) -> differences, of all comparisons of one question in their order."""
+def check(found, expected, null=0.0, margin=1.0, equivalence=True):
+    """``expected``: (comparison, setting) -> differences, or those of each stratum; of one question, in their order."""
     assert list(zip(found["comparison"], found["setting"], strict=True)) == list(expected)
-    results = [paired_bootstrap(differences, null=null) for differences in expected.values()]
+    strata = [values if isinstance(values, tuple) else (values,) for values in expected.values()]
+    results = [stratified(values) for values in strata]
     for column, name in (("n_seeds", "n"), ("difference", "mean"), ("ci_low", "low"), ("ci_high", "high")):
         assert list(found[column]) == pytest.approx([getattr(result, name) for result in results]), column
-    assert list(found["p_value"]) == pytest.approx(holm([result.p for result in results]))
+    assert list(found["margin"]) == [margin] * len(found)
+    for overall in (True, False):
+        family = [i for i, (_, setting) in enumerate(expected) if (setting == "overall") == overall]
+        tests = [[results[i].p_differs(null), results[i].p_within(margin)][: 1 + equivalence] for i in family]
+        for i, p in zip(family, corrected(tests), strict=True):
+            row = found.iloc[i]
+            own = {"supported": p[:1], "contradicted": p[:1], "equivalent": p[1:], "open": p}[row["verdict"]]
+            assert row["p_value"] == pytest.approx(min(own))
+            result, needed = results[i], None
+            if row["verdict"] == "open":
+                within = margin if equivalence else None
+                needed = seeds_needed(result.mean, result.spreads, result.n, null, within, len(family))
+            assert pd.isna(row["seeds_needed"]) if needed is None else row["seeds_needed"] == needed
 
 
 def differences(depth, ratios, seeds=range(6)):
@@ -56,17 +71,17 @@ def differences(depth, ratios, seeds=range(6)):
 
 def test_a_difference_is_the_mean_over_the_ratios_that_are_asked_about():
     found = verdicts(suite(models=["plain-8", "plain-4"]), runs())
-    expected = {("nisp vs random", f"plain-{d}"): differences(d, (0.25, 0.5)) for d in (8, 4)}
-    check(found, expected)
+    settings = {("nisp vs random", f"plain-{d}"): differences(d, (0.25, 0.5)) for d in (8, 4)}
+    check(found, {("nisp vs random", "overall"): tuple(settings.values())} | settings)
     only = verdicts(suite(models=["plain-4"], ratios=[0.25]), runs())
-    check(only, {("nisp vs random", "plain-4"): differences(4, (0.25,))})
+    check(only, {("nisp vs random", "overall"): differences(4, (0.25,))})
     assert set(found["metric"]) == {"top1_final"} and set(found["question"]) == {"Q"}
 
 
 def test_the_sign_is_turned_where_lower_is_better():
     higher, lower = (verdicts(suite(ratios=[0.25], higher_is_better=up), runs()) for up in (True, False))
     assert list(lower["difference"]) == pytest.approx([-mean for mean in higher["difference"]])
-    assert list(higher["verdict"]) == ["supported"] * 3 and list(lower["verdict"]) == ["contradicted"] * 3
+    assert list(higher["verdict"]) == ["supported"] * 4 and list(lower["verdict"]) == ["contradicted"] * 4
 
 
 def test_runs_of_other_plans_ratios_models_and_methods_do_not_count():
@@ -93,7 +108,30 @@ def test_pairs_have_data_set_model_depth_seed_and_ratio_in_common():
     table = runs().sample(frac=1, random_state=0)
     kept = table[~((table["method"] == "random") & (table["seed"] == 3) & (table["depth"] == 4))]
     found = verdicts(suite(models=["plain-4"]), kept)
-    check(found, {("nisp vs random", "plain-4"): differences(4, (0.25, 0.5), (0, 1, 2, 4, 5))})
+    check(found, {("nisp vs random", "overall"): differences(4, (0.25, 0.5), (0, 1, 2, 4, 5))})
+
+
+def test_a_seed_without_one_of_the_ratios_is_left_out_of_their_mean():
+    """But not out of the settings of noninferiority at the other ratio."""
+    table = runs()
+    kept = table[~((table["method"] == "nisp") & (table["seed"] == 3) & (table["ratio"] == 0.5))]
+    seeds = (0, 1, 2, 4, 5)
+    check(
+        verdicts(suite(models=["plain-4"]), kept), {("nisp vs random", "overall"): differences(4, (0.25, 0.5), seeds)}
+    )
+    found = verdicts(suite(models=["plain-4"], kind="noninferiority", margin=2.0), kept)
+    expected = {
+        ("nisp vs random", "overall"): differences(4, (0.25, 0.5), seeds),
+        ("nisp vs random", "plain-4 at 0.25"): differences(4, (0.25,)),
+        ("nisp vs random", "plain-4 at 0.5"): differences(4, (0.5,), seeds),
+    }
+    check(found, expected, null=-2, margin=2.0, equivalence=False)
+
+
+def test_the_number_of_seeds_over_all_settings_is_that_of_the_setting_with_the_fewest():
+    table = runs()
+    kept = table[~((table["seed"] > 2) & (table["depth"] == 6))]
+    assert list(verdicts(suite(), kept)["n_seeds"]) == [3, 6, 3, 6]
 
 
 def test_runs_on_two_data_sets_are_paired_within_each():
@@ -103,10 +141,12 @@ def test_runs_on_two_data_sets_are_paired_within_each():
     other["ware"] = table["ware"] + 0.01 * table["depth"].astype(float) * (table["method"] == "random")
     both = pd.concat([table, other])
     more = [difference + 2.5 for difference in differences(4, (0.25, 0.5))]
-    check(verdicts(suite(models=["plain-4"]), both), {("nisp vs random", "plain-4"): more})
-    slope = suite(kind="slope", metric="ware", higher_is_better=False, ratios=[0.5])
+    check(verdicts(suite(models=["plain-4"]), both), {("nisp vs random", "overall"): more})
+    slope = suite(kind="slope", metric="ware", higher_is_better=False, ratios=[0.5], margin=0.01)
     one, two = (verdicts(slope, some).iloc[0] for some in (table, both))
-    assert (one["n_seeds"], two["n_seeds"]) == (6, 12) and two["difference"] == pytest.approx(one["difference"] + 0.005)
+    assert one["n_seeds"] == two["n_seeds"] == 6 and two["difference"] == pytest.approx(one["difference"] + 0.005)
+    slopes = [ware_slopes(0.5, range(6)), [slope + 0.01 for slope in ware_slopes(0.5, range(6))]]
+    check(verdicts(slope, both), {("nisp vs random", "overall"): tuple(slopes)}, margin=0.01)
 
 
 @pytest.mark.parametrize("metric", ["top1_final", "top5_final"])
@@ -120,72 +160,74 @@ def test_noninferiority_to_the_unpruned_network_is_judged_against_minus_the_marg
         for r in (0.25, 0.5)
     }
     found = verdicts(question, table)
-    check(found, gaps, null=-5)
-    assert set(found["metric"]) == {f"{metric} (margin 5)"}
+    means = [sum(pair) / 2 for pair in zip(*gaps.values(), strict=True)]
+    check(found, {("nisp vs base", "overall"): means} | gaps, null=-5, margin=5.0, equivalence=False)
+    assert set(found["metric"]) == {metric}
     if metric == "top1_final":
-        assert list(found["verdict"]) == ["supported"] * 2, "2 points below, 5 are allowed"
+        assert list(found["verdict"]) == ["supported"] * 3, "2 points below, 5 are allowed"
+
+
+def test_noninferiority_over_all_settings_has_one_stratum_per_model():
+    """Ratios of one model share its base networks, so they are averaged by seed first."""
+    question = suite(kind="noninferiority", margin=6.5, models=["plain-4", "plain-8"])
+    found = verdicts(question, runs())
+    assert list(found["setting"]) == ["overall", *(f"plain-{d} at {r:g}" for d in (4, 8) for r in (0.25, 0.5))]
+    expected = stratified([differences(d, (0.25, 0.5)) for d in (4, 8)])
+    row = found.iloc[0]
+    assert (row["difference"], row["ci_low"], row["n_seeds"]) == (
+        pytest.approx(expected.mean), pytest.approx(expected.low), 6
+    )  # fmt: skip
 
 
 def test_noninferiority_to_another_method():
     question = suite(kind="noninferiority", margin=6.5, models=["plain-4"], ratios=[0.5], subject="random",
                      against=["nisp"])  # fmt: skip
     gaps = [-difference for difference in differences(4, (0.5,))]
-    check(verdicts(question, runs()), {("random vs nisp", "plain-4 at 0.5"): gaps}, null=-6.5)
+    check(verdicts(question, runs()), {("random vs nisp", "overall"): gaps}, -6.5, margin=6.5, equivalence=False)
+
+
+def ware_slopes(ratio, seeds):
+    """Depths are 4, 6, 8: the slope is (last - first) / 4."""
+    worse = {d: [(value("random", s, d, ratio) - value("nisp", s, d, ratio)) / 100 for s in seeds] for d in (4, 8)}
+    return [(last - first) / 4 for first, last in zip(worse[4], worse[8], strict=True)]
 
 
 def test_a_slope_is_fitted_by_least_squares_over_depth_for_each_seed():
-    """Depths are 4, 6, 8: the slope is (last - first) / 4. A seed without one of the depths is left out."""
+    """A seed without one of the depths is left out."""
     table = runs()
     table = table[~((table["seed"] == 2) & (table["depth"] == 6))]
-    found = verdicts(suite(kind="slope", metric="ware", higher_is_better=False, ratios=[0.25]), table)
-    worse = {
-        depth: [(value("random", s, depth, 0.25) - value("nisp", s, depth, 0.25)) / 100 for s in (0, 1, 3, 4, 5)]
-        for depth in (4, 8)
-    }
-    slopes = [(last - first) / 4 for first, last in zip(worse[4], worse[8], strict=True)]
-    check(found, {("nisp vs random", "plain-4 to plain-8"): slopes})
+    question = suite(kind="slope", metric="ware", higher_is_better=False, ratios=[0.25], margin=0.02)
+    found = verdicts(question, table)
+    check(found, {("nisp vs random", "overall"): ware_slopes(0.25, (0, 1, 3, 4, 5))}, margin=0.02)
     assert set(found["metric"]) == {"ware per layer"}
 
 
 def test_a_slope_over_several_ratios_is_that_of_their_mean():
     table, slopes = runs(), {}
     for ratios in ((0.25,), (0.5,), (0.25, 0.5)):
-        slopes[ratios] = verdicts(suite(kind="slope", metric="ware", ratios=ratios), table)["difference"].item()
+        slopes[ratios] = verdicts(suite(kind="slope", metric="ware", ratios=ratios, margin=1.0), table)[
+            "difference"
+        ].item()
     assert slopes[0.25, 0.5] == pytest.approx((slopes[0.25,] + slopes[0.5,]) / 2)
 
 
 def test_a_model_without_any_pair_is_left_out():
     table = runs()
     kept = table[(table["method"] == "nisp") | (table["depth"] != 6)]
-    assert list(verdicts(suite(), kept)["setting"]) == ["plain-4", "plain-8"]
+    assert list(verdicts(suite(), kept)["setting"]) == ["overall", "plain-4", "plain-8"]
 
 
-def test_each_question_is_a_family_of_its_own():
-    """Three comparisons in one question are corrected, a question with one comparison is not."""
+def test_each_question_has_two_families():
+    """Its rows over all settings, and its settings: one question with four rows, and one with a single row."""
     content = suite().model_dump(by_alias=True)
     first = content["questions"][0]
     content["questions"] = [first, first | {"id": "R", "models": ["plain-6"], "ratios": [0.5]}]
     found = verdicts(type(suite())(**content), runs())
     alone = found[found["question"] == "R"]
-    raw = paired_bootstrap(differences(6, (0.5,))).p
-    assert list(alone["p_value"]) == [pytest.approx(raw)] and len(found) == 4
-    smallest = min(paired_bootstrap(differences(d, (0.25, 0.5))).p for d in DEPTHS)
-    assert found.loc[found["question"] == "Q", "p_value"].min() == pytest.approx(3 * smallest)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p", "null", "expected"),
-    [
-        (0.1, 1, 0.0499, 0, "supported"),
-        (0.1, 1, 0.05, 0, "inconclusive"),
-        (-1, -0.1, 0.0499, 0, "contradicted"),
-        (-1, -0.1, 0.05, 0, "inconclusive"),
-        (0, 1, 0.01, 0, "inconclusive"),
-        (-1, 0, 0.01, 0, "inconclusive"),
-        (-1.9, -0.1, 0.01, -2, "supported"),
-        (-3, -2.1, 0.01, -2, "contradicted"),
-        (-2.1, 1, 0.01, -2, "inconclusive"),
-    ],
-)
-def test_a_verdict_is_decided_below_five_per_cent_and_beside_the_null(low, high, p, null, expected):
-    assert verdict(Paired(5, (low + high) / 2, low, high, 0.0), p, null) == expected
+    raw = paired_bootstrap(differences(6, (0.5,))).p_differs(0)
+    assert list(alone["p_value"]) == [pytest.approx(raw)] and len(found) == 5
+    settings = [paired_bootstrap(differences(d, (0.25, 0.5))) for d in DEPTHS]
+    asked = found[found["question"] == "Q"]
+    assert asked["p_value"].iloc[1:].min() == pytest.approx(3 * min(result.p_differs(0) for result in settings))
+    overall = stratified([differences(d, (0.25, 0.5)) for d in DEPTHS])
+    assert asked["p_value"].iloc[0] == pytest.approx(overall.p_differs(0))

@@ -10,7 +10,8 @@ from bench.answers.effects import EFFECTS, effects
 from bench.answers.sentences import reductions
 from bench.answers.stability import STABILITY, stability
 from bench.answers.tables import RUNS, VERDICTS, read
-from bench.answers.verdicts import as_text, verdicts
+from bench.answers.terminal import as_text
+from bench.answers.verdicts import verdicts
 from bench.suite.loading import load_suite
 
 ROOT = Path(__file__).parents[3]

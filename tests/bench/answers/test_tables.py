@@ -119,15 +119,15 @@ def test_tables_without_rows_have_their_columns():
     assert framed([("ratios", "x", 3, 2, 0.5, -0.5)], STABILITY).iloc[0]["tau_low"] == -0.5
 
 
-ANSWER = dict(zip(VERDICTS.columns, ("Q", "a vs b", "lenet", 2, "m", 1.0, 0.0, 2.0, 0.5, "supported"), strict=True))
+ANSWER = dict(zip(VERDICTS.columns, ("Q", "a vs b", "lenet", 2, "m", 1.0, 0.0, 2.0, 0.5, 1.0, 3, "open"), strict=True))
 
 
 def test_numbers_are_written_with_ten_digits_and_read_again(tmp_path):
     file = tmp_path / "verdicts.csv"
     write(framed([ANSWER | {"difference": 1 / 3, "p_value": 2e-4}], VERDICTS), VERDICTS, file)
     assert file.read_text().splitlines() == [
-        "question,comparison,setting,n_seeds,metric,difference,ci_low,ci_high,p_value,verdict",
-        "Q,a vs b,lenet,2,m,0.3333333333,0,2,0.0002,supported",
+        "question,comparison,setting,n_seeds,metric,difference,ci_low,ci_high,p_value,margin,seeds_needed,verdict",
+        "Q,a vs b,lenet,2,m,0.3333333333,0,2,0.0002,1,3,open",
     ]
     assert read(file, VERDICTS).loc[0, "difference"] == 0.3333333333
     with pytest.raises(pa.errors.SchemaError):

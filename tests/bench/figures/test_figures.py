@@ -1,15 +1,17 @@
 """Figures of the most crowded reference run: nothing is cut off at their edges."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.colors import to_rgb
 
 from bench.answers import tables
 from bench.answers.effects import EFFECTS
-from bench.figures import FIGURES, _style
+from bench.figures import FIGURES, _style, verdict_forest
 from bench.figures._results import Results
 from bench.suite import plugins
 from bench.suite.loading import load_suite
@@ -78,3 +80,23 @@ def _look_of(suite, reconstruction):
     method = next(iter(suite.methods))
     changed = suite.methods[method].model_copy(update={"reconstruction": reconstruction})
     return _style.look(SimpleNamespace(methods={**suite.methods, method: changed}), method)
+
+
+def test_verdicts_are_told_apart_by_marker_and_in_grey():
+    looks = list(verdict_forest.LOOK.values())
+    grey = [
+        sum(weight * part for weight, part in zip((0.299, 0.587, 0.114), to_rgb(look[0]), strict=True))
+        for look in looks
+    ]
+    assert set(verdict_forest.LOOK) == set(tables.KINDS) and len({look[1] for look in looks}) == len(looks)
+    assert all(lighter - darker > 0.1 for darker, lighter in pairwise(grey))
+
+
+def test_rows_over_all_settings_are_bold_and_on_top_of_their_settings(results):
+    figure, _ = verdict_forest.draw(results)
+    for axes, question in zip(figure.axes, results.suite.questions, strict=True):
+        labels = [(label.get_text(), label.get_fontweight()) for label in axes.get_yticklabels()]
+        assert {weight for text, weight in labels if text.endswith("overall")} == {"bold"}
+        assert {weight for text, weight in labels if not text.endswith("overall")} <= {"normal"}
+        assert labels[-1][0] == f"{question.against[0]}  ·  overall", "the first row is drawn at the top"
+    plt.close(figure)

@@ -31,7 +31,7 @@ DEFAULTS = {
         "source": "our choice",
     },
     Finetuning: {"learning_rate_factor": 0.1, "tuned_factors": (0.01, 0.03, 0.1, 0.3)},
-    Question: {"plan": "uniform", "higher_is_better": True, "margin": 0.0},
+    Question: {"plan": "uniform", "higher_is_better": True},
     Compositions: {"reconstructions": ("none",), "recoveries": ("recalibrate",)},
     Experiment: {"datasets": (), "plans": ("uniform",), "named": (), "compositions": None},
     Suite: {

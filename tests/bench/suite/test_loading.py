@@ -112,6 +112,11 @@ def test_a_small_suite_expands_to_its_grid(tmp_path):
         (["questions", 0, "models"], ["plain-6"], ["'RQ1'", "'plain-6'", "lenet"]),
         (["questions", 0, "ratios"], [0.25], ["'RQ1'", "0.25"]),
         (["questions", 0, "kind"], "feeling", ["kind", "noninferiority"]),
+        (["questions", 0, "kind"], "noninferiority", ["questions.0", "'margin'", "in top1_final that does not matter"]),
+        (["questions", 0, "kind"], "slope", ["questions.0", "'margin'", "in top1_final per layer that"]),
+        (["questions", 0, "metric"], "ware", ["questions.0", "'margin'", "in ware that"]),
+        (["questions", 0, "metric"], "agreement_top1", ["questions.0", "'margin'"]),
+        (["questions", 0, "margin"], 0, ["questions.0.margin", "greater than 0"]),
         (["bundle"], ["seed", "model"], ["bundle.1", "'model'"]),
     ],
 )
@@ -166,3 +171,39 @@ def test_a_new_seed_touches_only_its_own_jobs(tmp_path):
     digests = {job: after.prune_job_digest(job) for job in after.prune_jobs}
     assert all(digests[job] == before.prune_job_digest(job) for job in before.prune_jobs)
     assert len(digests) == len(before.prune_jobs) + 2
+
+
+def test_a_difference_of_top1_has_a_margin_of_one_point_unless_it_says_otherwise(tmp_path):
+    [question] = load_suite(written(tmp_path, SMALL)).questions
+    assert (question.margin, question.equivalence, question.null) == (1.0, 1.0, 0.0)
+    [question] = load_suite(written(tmp_path, changed(["questions", 0, "margin"], 0.25))).questions
+    assert (question.margin, question.equivalence, question.null) == (0.25, 0.25, 0.0)
+    [question] = load_suite(
+        written(tmp_path, changed(["questions", 0], SMALL["questions"][0] | {"kind": "noninferiority", "margin": 2}))
+    ).questions
+    assert (question.margin, question.equivalence, question.null) == (2.0, None, -2.0)
+
+
+def test_two_seeds_must_have_all_ratios_of_a_question(tmp_path):
+    """Seeds 0 and 1 at one ratio, 1 and 2 at the other: only one seed can be averaged."""
+    experiment = SMALL["experiments"][0]
+    halves = [
+        experiment | {"name": f"e{index}", "seeds": seeds, "ratios": [ratio]}
+        for index, (seeds, ratio) in enumerate((([0, 1], 0.5), ([1, 2], 0.25)))
+    ]
+    content = changed(["experiments"], halves) | {"questions": [SMALL["questions"][0] | {"ratios": [0.25, 0.5]}]}
+    assert "at ratio 0.25, 0.5, where they have fewer than two seeds in common" in complaint(tmp_path, content)
+
+
+def test_two_seeds_must_have_all_depths_of_a_slope(tmp_path):
+    experiment = SMALL["experiments"][0]
+    halves = [
+        experiment | {"name": f"e{depth}", "seeds": seeds, "models": [{"name": "plain", "depth": depth}]}
+        for depth, seeds in ((4, [0, 1]), (6, [1, 2]))
+    ]
+    slope = SMALL["questions"][0] | {"kind": "slope", "margin": 1.0, "models": ["plain-4", "plain-6"]}
+    content = changed(["experiments"], halves) | {"questions": [slope]}
+    content["training"].pop("models")
+    assert "on 'plain-4, plain-6' at ratio 0.5, where they have fewer" in complaint(tmp_path, content)
+    content["questions"] = [slope | {"kind": "difference"}]
+    assert load_suite(written(tmp_path, content)).questions[0].kind == "difference"

@@ -87,7 +87,7 @@ WRONG = {
     "a method against itself": (["questions", 0, "against"], ["nisp"]),
     "the unpruned network as subject": (["questions", 0, "subject"], "base"),
     "one seed only": (["experiments", 0, "seeds"], [0]),
-    "a slope over one depth": (["questions", 0, "kind"], "slope"),
+    "a slope over one depth": (["questions", 0], SMALL["questions"][0] | {"kind": "slope", "margin": 1.0}),
     "a place that is taken": (["suite"], "reference"),
     "more runs than can be planned": (["experiments"], [MANY]),
 }
