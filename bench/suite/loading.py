@@ -1,7 +1,7 @@
 """Reads YAML configuration files and validates them before any job starts; every error is one sentence."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bench.suite.schema import Suite
+from bench.suite.seeds import Seeds, with_seeds
 from bench.suite.settings import SUFFIXES
 from nisp.errors import UserError
 
@@ -58,13 +59,21 @@ def check_settings(settings: Mapping[str, Any], schema: Path) -> None:
         raise UserError(_line(f"{where}: {error.message} ({meant})"))
 
 
-def load_suite(path: Path) -> Suite:
-    """Read and validate a suite file; UserError with one sentence that names file, key and what is allowed."""
-    return loaded(path, Suite, "suite")
+def load_suite(path: Path, seeds: Seeds | None = None) -> Suite:
+    """Read and validate a suite file; UserError with one sentence that names file, key and what is allowed.
+
+    seeds  other seeds than the file's (bench.suite.seeds.with_seeds)
+    """
+    return loaded(path, Suite, "suite", lambda content: with_seeds(content, seeds))
 
 
-def loaded(path: Path, kind: type[Content], what: str) -> Content:
-    """The content of a YAML file as an object of ``kind``, called ``what`` in errors; UserError for every fault."""
+def loaded(
+    path: Path, kind: type[Content], what: str, changed: Callable[[dict[str, Any]], dict[str, Any]] = dict
+) -> Content:
+    """The content of a YAML file as an object of ``kind``, called ``what`` in errors; UserError for every fault.
+
+    changed  what is done to the content before it is validated
+    """
     try:
         text = path.read_text("utf-8")
         if len(text) > LONGEST:
@@ -84,7 +93,7 @@ def loaded(path: Path, kind: type[Content], what: str) -> Content:
     if not isinstance(content, dict):
         raise UserError(f"{path} must be a mapping of the {what}'s settings")
     try:
-        return kind(**content)
+        return kind(**changed(content))
     except ValidationError as error:
         raise UserError(_line(f"{path}: {'; '.join(_sentences(error, kind, what))}")) from None
     except TypeError:

@@ -270,6 +270,7 @@ SETTINGS = [
     "results=a; touch pwned", "results=$(touch pwned)", "results=`touch pwned`", "results=a{seed}", "results=",
     "results=a'b", "results=-rf", "data=a;touch pwned", "data=$(touch pwned)", "data=3", "suite=$(touch pwned)",
     "suite=a;touch pwned.yaml", "suite=3", "suite=../../nothing", "suite=/dev/null/x.yaml", "other=1",
+    "seeds=1", "seeds=-3", "seeds=9-8", "seeds=a", "seeds=1.5", "seeds=true", "seeds=1-99999999",
 ]  # fmt: skip
 
 

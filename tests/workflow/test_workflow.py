@@ -218,6 +218,20 @@ def test_a_new_method_costs_its_own_runs_only(project, finished):
 
 
 @pytest.mark.slow
+def test_more_seeds_cost_their_own_runs_only(project, finished):
+    records = {file: file.stat().st_mtime_ns for file in (project / "results/tiny/records").rglob("*.json")}
+    before = tables(project)["runs"]
+    snakemake(project, "tables", "--config", "seeds=4")
+    assert all(file.stat().st_mtime_ns == time for file, time in records.items())
+    runs, verdicts = (tables(project)[name] for name in ("runs", "verdicts"))
+    pd.testing.assert_frame_equal(runs[runs["seed"] < 3].reset_index(drop=True), before)
+    assert set(runs["seed"]) == {0, 1, 2, 3} and len(runs) == len(before) * 4 / 3
+    assert set(verdicts["n_seeds"]) == {4}
+    snakemake(project, "tables")
+    pd.testing.assert_frame_equal(tables(project)["runs"], before)
+
+
+@pytest.mark.slow
 def test_killed_and_started_again_it_gives_the_same_tables(project, finished):
     """Twice: while base networks are trained, and while runs are recorded."""
     option = ("--config", "results=killed")

@@ -34,7 +34,7 @@ except UserError as error:
 config.setdefault("device", "auto")
 
 try:
-    SUITE = load_suite(SUITE_FILE)
+    SUITE = load_suite(SUITE_FILE, config.get("seeds"))
     COSTS = loaded(COST_FILE, CostTable, "cost table")
 except UserError as error:
     raise WorkflowError(str(error))

@@ -13,7 +13,7 @@ from bench.runs.job_log import job
 from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
-    suite = load_suite(Path(snakemake.input.suite))
+    suite = load_suite(Path(snakemake.input.suite), snakemake.config.get("seeds"))
     runs = tables.read(Path(snakemake.input.runs), tables.RUNS)
     answers = verdicts(suite, runs)
     tables.write(answers, tables.VERDICTS, Path(snakemake.output.verdicts))

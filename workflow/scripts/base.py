@@ -11,7 +11,7 @@ from bench.suite.loading import load_suite
 from bench.training.distributed import computing
 
 with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
-    suite = load_suite(Path(snakemake.params.suite))
+    suite = load_suite(Path(snakemake.params.suite), snakemake.config.get("seeds"))
     dataset, label, token = snakemake.wildcards.dataset, snakemake.wildcards.label, snakemake.wildcards.seed
     bases = suite.base_jobs[dataset, label, token]
     seeds = [seed for _, _, seed in bases]

@@ -10,7 +10,7 @@ from bench.runs.records import Store, records_of
 from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
-    suite = load_suite(Path(snakemake.input.suite))
+    suite = load_suite(Path(snakemake.input.suite), snakemake.config.get("seeds"))
     latencies = read_sealed(Path(snakemake.input.latency[0]))["rows"]
     records = records_of(suite, Store(Path(snakemake.config["results"], suite.suite)), suite.runs)
     runs, curves, refits = tables.collected(suite, records, latencies)

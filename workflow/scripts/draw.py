@@ -10,7 +10,7 @@ from bench.runs.job_log import job
 from bench.suite.loading import load_suite
 
 with job(snakemake.log[0]):
-    suite = load_suite(Path(snakemake.input.suite))
+    suite = load_suite(Path(snakemake.input.suite), snakemake.config.get("seeds"))
     root = Path(snakemake.config["results"], suite.suite)
     results = Results(
         suite=suite,

@@ -11,7 +11,7 @@ from bench.suite.loading import load_suite
 from bench.training.distributed import computing
 
 with job(snakemake.log[0], snakemake.threads), computing(snakemake.config["device"], snakemake.resources):
-    suite = load_suite(Path(snakemake.params.suite))
+    suite = load_suite(Path(snakemake.params.suite), snakemake.config.get("seeds"))
     w = snakemake.wildcards
     runs = suite.prune_jobs[w.dataset, w.label, w.seed, w.method, w.ratio]
     start = time.perf_counter()

@@ -12,7 +12,7 @@ from bench.suite.loading import load_suite
 with job(snakemake.log[0]):
     paths = snakemake.input
     html = page(
-        suite=load_suite(Path(paths.suite)),
+        suite=load_suite(Path(paths.suite), snakemake.config.get("seeds")),
         runs=tables.read(Path(paths.runs), tables.RUNS),
         verdicts=tables.read(Path(paths.verdicts), tables.VERDICTS),
         stability=tables.read(Path(paths.stability), STABILITY),
