@@ -1,0 +1,1 @@
+"""How fast the suite trains, decodes and plans, beside what it is compared with (docs/performance.md)."""
