@@ -11,13 +11,12 @@ rounds of the suite's images per second over the other loop's in the same round.
 import argparse
 import csv
 import os
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-import torch
+from bench.runs.provenance import origin
 
 FOLDER = Path("results/reference/speed")
 NETWORKS = (("cifarnet", 0), ("resnet", 20), ("resnet", 56))
@@ -47,7 +46,8 @@ def measured(family: str, depth: int, threads: int, pairs: int) -> list[dict[str
         for loop in LOOPS[:: 1 if turn % 2 == 0 else -1]:
             rates[loop].append(_rate(loop, family, depth, threads))
             print(f"{family}-{depth} round {turn + 1}: {' '.join(loop)} {rates[loop][-1]:.0f}", file=sys.stderr)
-    machine = {"cpu": _cpu(), "torch": torch.__version__.partition("+")[0]}
+    made = origin("cpu")
+    machine = {"cpu": made["cpu"], "torch": made["torch"].partition("+")[0]}
     return [
         {
             "network": family if not depth else f"{family}-{depth}",
@@ -74,11 +74,6 @@ def _rate(loop: tuple[str, str], family: str, depth: int, threads: int) -> float
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return float(done.stdout)
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
 def as_markdown(rows: list[dict[str, object]]) -> str:

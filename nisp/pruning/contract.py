@@ -128,6 +128,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+def removed(group: Group, kept: Tensor) -> Tensor:
+    """Which of the group's channels are not ``kept``, shape (channels,), bool.
+
+    UserError for indices that are not the group's (nisp.pruning.kept).
+    """
+    gone = torch.ones(group.channels, dtype=torch.bool)
+    gone[checked_indices(group.name, group.channels, kept)] = False
+    return gone
+
+
 @torch.no_grad()
 def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     """Zero, in place, the weights with which the group's consumers read channels that are not ``kept``.
@@ -135,7 +145,6 @@ def silence(model: nn.Module, group: Group, kept: Tensor) -> None:
     The network's output is the same as if these channels were removed, but no shape changes. UserError for indices
     that are not the group's (nisp.pruning.kept).
     """
-    removed = torch.ones(group.channels, dtype=torch.bool)
-    removed[checked_indices(group.name, group.channels, kept)] = False
+    gone = removed(group, kept)
     for consumer in group.consumers:
-        set_inputs(model, consumer.name, consumer.inputs[removed].flatten(), 0.0)
+        set_inputs(model, consumer.name, consumer.inputs[gone].flatten(), 0.0)

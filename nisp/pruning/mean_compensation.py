@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from nisp.pruning.contract import Group, channel_axis
+from nisp.pruning.contract import Group, channel_axis, removed
 from nisp.pruning.inputs import Inputs
 from nisp.pruning.kept import Indices, checked_kept
 from nisp.pruning.layer_inputs import layer_inputs
@@ -38,7 +38,7 @@ def mean_compensation(
     UserError for indices that are not the group's (nisp.pruning.kept).
     """
     indices = checked_kept(groups, kept)
-    gone = {group.name: _gone(group, indices[group.name]) for group in groups}
+    gone = {group.name: removed(group, indices[group.name]) for group in groups}
     maps = layer_inputs(original, groups, images, lambda values: (len(values), values.double().sum(0)))
     added = {
         name: _lost(original, name, parts, groups, gone)
@@ -54,13 +54,6 @@ def mean_compensation(
                         left[producer.outputs[gone[group.name]].flatten()] = False
         _shift_bias(pruned.get_submodule(name), shift[left.to(shift.device)])
     return added
-
-
-def _gone(group: Group, kept: Tensor) -> Tensor:
-    """Which channels go, shape (channels,), bool."""
-    gone = torch.ones(group.channels, dtype=torch.bool)
-    gone[kept] = False
-    return gone
 
 
 def _lost(
